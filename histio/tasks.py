@@ -28,6 +28,9 @@ from histio.files import check_positive
 _REPEATS = 3
 """How often a task is repeated that was lost."""
 
+_END = 5.0
+"""How long to wait for a process that is terminated, in seconds."""
+
 _TICK = 0.05
 """The time between two calls of a function that watches the tasks, in seconds."""
 
@@ -79,6 +82,8 @@ class Workers:
         self._executor.shutdown(wait=not (at_once and processes), cancel_futures=True)
         for process in processes.values() if at_once else ():
             process.terminate()
+        for process in processes.values() if at_once else ():
+            process.join(_END)
 
     def run(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from histio.files.manifest import MANIFEST
 from histio.files.targets import target
-from histio.files.temporaries import lock_folder
+from histio.files.temporaries import lock_folder, temporary_prefix
 from histio.files.urls import explaining, is_url, join, list_folder, open_system, strip_file_scheme
 from histio.redact import strip_secrets
 from histio.wire import quote
@@ -93,9 +93,11 @@ class PartFiles:
             text = "another export to the same folder has removed it"
             raise FileNotFoundError(errno.ENOENT, text, strip_secrets(join(self.folder, name)))
 
-    def sweep(self) -> None:
-        """Remove the temporary files of this export."""
-        self._remove(name for name in self._list() if name.endswith(f".{self.key}.tmp"))
+    def sweep(self, names: Collection[str]) -> None:
+        """Remove the temporary files of the parts called *names*, also those of killed processes."""
+        written = set(map(self._temporary_name, names))
+        beginnings = tuple(temporary_prefix(Path(name)) for name in written)
+        self._remove(name for name in self._list() if name in written or name.startswith(beginnings))
 
     def _list(self) -> list[str]:
         if not is_url(self.folder):

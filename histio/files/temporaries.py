@@ -38,7 +38,7 @@ def open_temporary(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
     """
     _sweep(path)
     while True:
-        temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}")
+        temporary = path.with_name(f"{temporary_prefix(path)}{secrets.token_hex(8)}")
         try:
             opened = open(temporary, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115 - closed below
         except OSError as error:
@@ -50,7 +50,7 @@ def open_temporary(path: Path, mode: int) -> Iterator[tuple[BinaryIO, Path]]:
                 return
 
 
-def _prefix(path: Path) -> str:
+def temporary_prefix(path: Path) -> str:
     """The beginning of the names of temporary files for *path* only.
 
     It shows where a leftover comes from, has no known suffix, and is not longer than allowed.
@@ -110,7 +110,7 @@ def _sweep(path: Path) -> None:
     """Remove the temporary files for *path* that no process holds locked."""
     if fcntl is None:
         return
-    prefix = _prefix(path)
+    prefix = temporary_prefix(path)
     with suppress(OSError), os.scandir(path.parent) as entries:
         left = [entry for entry in entries if entry.name.startswith(prefix)]
         removed = sum(_remove(entry.path) for entry in left if entry.is_file(follow_symlinks=False))

@@ -248,7 +248,7 @@ def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_p
     one.publish(["part-00000.jsonl.zst"], b"of one")
     with pytest.raises(FileNotFoundError if overwrite else FileExistsError):
         other.publish(["part-00000.jsonl.zst"], b"of the other")
-    other.sweep()
+    other.sweep(["part-00000.jsonl.zst"])
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert found == {MANIFEST: b"of one", "part-00000.jsonl.zst": b"a" * 16}
 

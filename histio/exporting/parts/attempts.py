@@ -76,13 +76,17 @@ class Attempts:
                 yield task, [written[place] for place in task.parts]
             except (MomentLostError, BrokenExecutor, CancelledError) as error:
                 if number == _MOMENTS:
+                    self._workers.stop(at_once=True)
                     raise
                 self._workers.recover(error)
                 _log.warning("the export starts again, at another moment: %s", error)
+            except BaseException:
+                self._workers.stop(at_once=True)  # so that they write nothing any more
+                raise
             else:
                 return
             finally:
-                task.files.sweep()
+                task.files.sweep([part.name for part in task.parts.values()])
 
     def _write(self, task: PartsTask) -> dict[int, Written]:
         """Write all parts at one moment."""
