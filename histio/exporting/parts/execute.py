@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from histio.bound import Bound
+from histio.bound import Bound, Opening
 from histio.database.dialects import Moment
 from histio.errors import NotConfiguredError
 from histio.exporting.catalog import ExportedCatalog, check_choice
 from histio.exporting.parts.attempts import Attempts
 from histio.exporting.parts.plan import plan_parts
 from histio.exporting.parts.tables import find_tables
-from histio.exporting.parts.write import Opening, PartsTask, PickledSelection, Planned, Written
+from histio.exporting.parts.write import PartsTask, PickledSelection, Planned, Written
 from histio.exporting.selection import Part, Selection
 from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import Predecessor, check_positive, format_header_time, stream_header
@@ -65,7 +65,7 @@ def export_parts(
     )
     pickled = PickledSelection.of(selection)
     meter = Meter(progress)
-    files = PartFiles.create(folder, "", overwrite=overwrite)
+    files = PartFiles.create(folder, overwrite=overwrite)
     with open_workers(executor, jobs, prepare=history.open) as workers:
         with bound.database.reading(None) as connection:
             planned, total = plan_parts(connection, selection, parts)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext import serializer
 
-from histio.bound import Bound
+from histio.bound import Bound, Opening
 from histio.database.dialects import Moment, TooLateError, Visit
 from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.execute import export_pages, with_catalog
@@ -22,13 +22,6 @@ from histio.files.manifest import ManifestPart
 from histio.files.part_files import PartFiles
 from histio.kinds.table import Kind
 from histio.typing import ManifestPlace
-
-
-class Opening(Protocol):
-    """A description of a history, which can be pickled."""
-
-    def open(self) -> Bound:
-        """The history."""
 
 
 @dataclass(frozen=True, slots=True)
