@@ -238,11 +238,6 @@ class RowUpdater:
             connection, self._table.rows, (*filled, own), list(zip(*filled.values(), keys, strict=True))
         )
 
-    def list_uuids(self, record: Record) -> list[str]:
-        """The UUIDs of a record and of all its entries, in lower case."""
-        own: str = record[self._identity.name]
-        return [own.lower(), *(uuid for below in self.ledgers for uuid in below.list_uuids(record))]
-
     def identify(self, records: Iterable[Record]) -> list[Any]:
         """The parameters of the identities of *records*."""
         return list(self._identity.fill(list(records), {}))
@@ -343,11 +338,6 @@ class LedgerUpdater:
         """The UUID of an *entry*, in lower case."""
         uuid: str = entry[self._identity]
         return uuid.lower()
-
-    def list_uuids(self, owner: Record) -> list[str]:
-        """The UUIDs of the entries of *owner*, and of all entries below them, in lower case."""
-        entries = self._ledger.to_list(owner.get(self._name))
-        return [uuid for entry in entries for uuid in self.rows.list_uuids(entry)]
 
     def identities(self, entries: Iterable[Record]) -> dict[Any, str]:
         """The identities of *entries*, as their column takes them, with their UUIDs."""
