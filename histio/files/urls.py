@@ -67,7 +67,6 @@ def list_folder(url: str) -> dict[str, int | None] | None:
         system, path = open_system(url)
         system.invalidate_cache()  # another process may have written there
         try:
-            system.invalidate_cache()
             found = system.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError, NotImplementedError):
             return None

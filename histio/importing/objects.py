@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -215,11 +216,7 @@ def _is_as_given(value: Any, given: Any, owner: Any) -> bool:
         return False
     members = list(collection_adapter(value))
     wanted = list(given or ())
-    return len(members) == len(wanted) and all(map(_is, members, wanted))
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
+    return len(members) == len(wanted) and all(map(operator.is_, members, wanted))
 
 
 @functools.cache
