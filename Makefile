@@ -14,7 +14,7 @@ WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-memory bench-cliffs profile coverage dist clean
+.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-asked bench-memory bench-cliffs bench-scale profile coverage dist clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
@@ -86,6 +86,14 @@ profile: $(VENV)/group-bench
 # What the habits of hosts cost, compared with a plain host.
 bench-cliffs: $(VENV)/group-bench
 	$(VENV)/bin/python benchmarks/cliffs.py
+
+# What a second job gains, beside what a second busy loop gains.
+bench-scale: $(VENV)/group-bench
+	$(VENV)/bin/python benchmarks/scale.py
+
+# What ten runs cost beside 10,000 and beside 1,000,000, on SQLite and the servers that run; takes minutes.
+bench-asked: $(VENV)/group-bench
+	$(VENV)/bin/python benchmarks/asked.py
 
 # Memory used for histories of different sizes, on SQLite; benchmarks/README.md has other databases and sizes.
 bench-memory: $(VENV)/group-bench

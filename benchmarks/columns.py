@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import gc
 import json
 import statistics
 import sys
@@ -197,6 +198,7 @@ def measure(case: Case, scratch: Scratch, count: int, folder: Path) -> Times:
     history = histio.History(engine, host.schema)
     path = folder / "runs.jsonl"
     data.write(path, (_with_value(run, case.value, n) for n, run in enumerate(data.runs(count))))
+    gc.collect()  # the classes of earlier hosts
     before = time.process_time()
     report = history.import_file(path)
     imported = time.process_time()

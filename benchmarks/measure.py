@@ -1,8 +1,8 @@
 """One action of one peer, in a process of its own: python measure.py PEER ACTION URL PATH SECONDS.
 
-Prints a JSON object: the seconds of the action alone; the number of SQL statements, where SQLAlchemy counts
-them; and the peak memory of the process in MiB, including Python modules (VmHWM, so this needs Linux). An
-action that takes longer than SECONDS is ended by SIGALRM.
+Prints a JSON object: the seconds of the action alone, by the clock and of this process; the number of SQL
+statements, where SQLAlchemy counts them; and the peak memory of the process in MiB, including Python modules
+(VmHWM, so this needs Linux). An action that takes longer than SECONDS is ended by SIGALRM.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def main() -> None:
     act = getattr(module, action)
     statements = module.warm(url)
     signal.alarm(int(limit))
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     act(url, Path(path))
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - processor
     signal.alarm(0)
     count = None if statements is None else len(statements)
-    print(json.dumps({"seconds": seconds, "statements": count, "peak_mib": _peak()}))
+    print(json.dumps({"seconds": seconds, "processor": processor, "statements": count, "peak_mib": _peak()}))
 
 
 def _peak() -> float:

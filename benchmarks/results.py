@@ -66,11 +66,13 @@ class Measurement:
 
     Attributes:
         seconds: How long it took.
+        processor: Seconds of the processor in the process of the peer, not in that of the server.
         statements: How many SQL statements it took; None where nobody counted.
         peak_mib: The most memory that the process had.
     """
 
     seconds: float
+    processor: float
     statements: int | None
     peak_mib: float
 
@@ -124,7 +126,7 @@ class Results:
             yield from self._table(f"histio, {place}", "of its export", rows, export)
 
     def _table(self, title: str, share: str, rows: Mapping[Case, str], whole: float | None) -> Iterator[str]:
-        head = [title, self.unit, share, "slowest to fastest", "peak MiB", "statements"]
+        head = [title, self.unit, share, "slowest to fastest", "processor, µs/run", "peak MiB", "statements"]
         cells = [head, ["---", *["---:"] * (len(head) - 1)]]
         cells += [[name, *self._cells(case, whole)] for case, name in rows.items()]
         if rows:
@@ -132,15 +134,17 @@ class Results:
 
     def _cells(self, case: Case, whole: float | None) -> list[str]:
         if case not in self.measured:
-            return [self.left_out[case], *[""] * 4]
+            return [self.left_out[case], *[""] * 5]
         rates, median = self.rates(case), self.rate([case])
         assert median is not None
         memory = statistics.median(each.peak_mib for each in self.measured[case])
+        processor = min(each.processor for each in self.measured[case])
         statements = self.measured[case][0].statements
         return [
             f"{median:,.0f}",
             "" if whole is None else f"{median / whole:.3f}",
             f"{rates[0]:,.0f} to {rates[-1]:,.0f}",
+            f"{processor / case.runs * 1e6:.1f}",
             f"{memory:,.0f}",
             "" if statements is None else f"{statements:,}",
         ]

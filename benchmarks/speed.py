@@ -45,11 +45,21 @@ class Bench:
         scratch: Its databases.
         peers: The names of those that are measured where they work.
         results: Gets what is measured.
+        actions: What they do.
         limit: Seconds: what needs more is left out.
     """
 
-    def __init__(self, scratch: Scratch, peers: Iterable[str], results: Results, *, limit: int) -> None:
+    def __init__(
+        self,
+        scratch: Scratch,
+        peers: Iterable[str],
+        results: Results,
+        *,
+        actions: Iterable[str] = ACTIONS,
+        limit: int,
+    ) -> None:
         self._scratch, self._results, self._limit = scratch, results, limit
+        self._actions = list(actions)
         self._runs = functools.partial(data.runs, entries=results.entries or len(data.LEDGER))
         self._peers = [
             each for each in peers if scratch.database in getattr(peer(each), "DATABASES", DATABASES)
@@ -65,7 +75,7 @@ class Bench:
             if _has_tables(name) not in full:
                 full[_has_tables(name)] = url = self._filled(name, "full", self._runs(count))
                 settle(url)
-        for _, name, action in itertools.product(range(repeat), self._peers, ACTIONS):
+        for _, name, action in itertools.product(range(repeat), self._peers, self._actions):
             case = Case(self._scratch.database, count, name, action)
             if not hasattr(peer(name), action):
                 continue
@@ -144,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[1_000, 10_000], help="the smallest first")
     parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
+    parser.add_argument("--actions", nargs="+", choices=ACTIONS, default=list(ACTIONS))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument(
         "--entries", type=int, help="ledger entries of each run, to be counted; otherwise eight"
@@ -162,7 +173,7 @@ def main() -> None:
             continue
         with closing(scratch):
             results.servers[database] = scratch.version
-            bench = Bench(scratch, options.peers, results, limit=options.limit)
+            bench = Bench(scratch, options.peers, results, actions=options.actions, limit=options.limit)
             for count in options.runs:
                 with tempfile.TemporaryDirectory(prefix="histio-") as folder:
                     bench.measure(count, options.repeat, Path(folder))

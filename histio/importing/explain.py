@@ -25,6 +25,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
     lines += _explain_catalog(bound)
     lines += explain_slow_imports(kinds)
     lines += [line for kind in kinds for line in _explain_hooks(kind)]
+    lines += [line for kind in kinds for line in _explain_references(kind, kinds)]
     if session is not None or bound.has_database:
         for some in filter(None, (bound.catalog, bound.kinds)):  # as an import writes them
             with open_look_ups(bound.only(some), session) as look_ups:
@@ -85,6 +86,15 @@ def _explain_hooks(kind: Kind) -> Iterator[str]:
         for tag, (method, *_), _ in own_hooks(table.schema, _HOOKS):
             schema = type(table.schema).__name__
             yield f"{kind.name}: {schema} has the hook {method} ({tag}): {_HOOKS[tag]}"
+
+
+def _explain_references(kind: Kind, kinds: Iterable[Kind]) -> Iterator[str]:
+    """A line if runs of *kind* refer to runs of *kinds*: what it costs, and what would spare it."""
+    if any(any(kind.refers_to(other)) for other in kinds if not other.is_catalog):
+        yield (
+            f"{kind.name}: refers to runs: where the other run comes later or in the same batch, it takes the"
+            " full path; a file in which the other run comes well before, or was imported before, spares that"
+        )
 
 
 def _explain_path(name: str, path: RowFormatter | Writer | str) -> Iterator[str]:

@@ -218,8 +218,18 @@ class Import:
         for window in windows(items):
             raw_runs = self._take_fast(window)
             runs = self._take_full(raw_runs, attempt) if raw_runs else {}
+            self._provide()
             self._count(window, runs)
             self.destination.resolver.trim()
+
+    def _provide(self) -> None:
+        """Tell waiting runs which runs the fast path has written."""
+        written = self._fast_path.referable if self._spool.waiting else ()
+        runs = [self.destination.reader.read(raw) for raw in written]
+        for run in runs:
+            run.outcome = "imported"
+        if runs:
+            self._full_path.provide(self._spool.graph, runs)
 
     def _count(self, window: Sequence[tuple[RawItem, int | None]], runs: Mapping[int, Run]) -> None:
         """Count the runs of a *window* with an outcome and something to report, in their order."""

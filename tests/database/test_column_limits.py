@@ -302,7 +302,7 @@ def test_sqlite_enforces_no_length_that_its_columns_declare(sqlite_of):
     ("dialect", "catalog"),
     [
         ("mariadb", "information_schema.columns"),
-        ("postgresql", "pg_attribute"),
+        ("postgresql", "atttypmod"),
         ("sqlite", "pragma_table_xinfo"),
     ],
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -37,7 +37,10 @@ _BEGIN = 10.0
 _GIVE_UP = 600.0
 """How long a process that is ready waits for the lock."""
 
-_POLL = 0.02
+_PATIENCE = 30.0
+"""How long to wait for the write lock of SQLite, in seconds."""
+
+_POLL, _SHORTEST_POLL = 0.02, 0.001
 _PING = 5.0
 
 
@@ -354,10 +357,30 @@ class _WriteLock:
         self._connection = connection.execution_options(histio_begin="BEGIN IMMEDIATE")
 
     def take(self) -> None:
-        self._connection.begin()
-        driver = self._connection.connection.driver_connection
-        if not getattr(driver, "in_transaction", True):  # an engine that histio has not created
-            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # SQLite waits longer after each attempt, so others that write all the time would always be first.
+        driver: Any = self._connection.connection.driver_connection
+        usual = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+        driver.execute("PRAGMA busy_timeout = 0")
+        latest = time.monotonic() + _PATIENCE
+        try:
+            while not self._begin(is_last=time.monotonic() > latest):
+                time.sleep(_SHORTEST_POLL)
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {usual}")
+
+    def _begin(self, *, is_last: bool) -> bool:
+        """Begin to write; False: another connection writes, and this is not the last attempt."""
+        try:
+            self._connection.begin()
+            driver = self._connection.connection.driver_connection
+            if not getattr(driver, "in_transaction", True):  # an engine that histio has not created
+                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except sa.exc.OperationalError as error:
+            self._connection.rollback()
+            if is_last or not getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise
+            return False
+        return True
 
     def release(self) -> None:
         self._connection.rollback()

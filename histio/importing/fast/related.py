@@ -60,6 +60,13 @@ class Related:
         self._warnings: dict[Any, int] = {}
         self.faults: dict[Any, list[MemberFault]] = {}
 
+    def forget_faults(self) -> None:
+        """Look again for slugs with faults, because rows have been written since."""
+        self._declined.clear()
+        self._hinted.clear()
+        self._warnings.clear()
+        self.faults.clear()
+
     def columns(self, records: Records) -> Iterable[Iterable[Any]]:
         """The parameters of the columns of all references.
 
@@ -121,10 +128,7 @@ class Related:
             return True
         if len(self._found) + len(self._declined) > _REMEMBERED:
             self._found.clear()
-            self._declined.clear()
-            self._hinted.clear()
-            self._warnings.clear()
-            self.faults.clear()
+            self.forget_faults()
             new = set(keys)
         unknown = list(new - self._declined)
         several = unknown if len(self._plan.names) > 1 else [(key,) for key in unknown]
@@ -163,6 +167,12 @@ class RelatedTree:
     def has_faults(self) -> bool:
         """Whether records so far have faults."""
         return bool(self._related.faults) or any(below.has_faults for *_, below in self._ledgers)
+
+    def forget_faults(self) -> None:
+        """Look again for slugs with faults, because rows have been written since."""
+        self._related.forget_faults()
+        for *_, below in self._ledgers:
+            below.forget_faults()
 
     def find_faults(self, records: Records) -> dict[int, list[Finding]]:
         """The faults of the references of *records*, by index, in the order of a record's members."""

@@ -48,6 +48,7 @@ class FastPath:
 
     Attributes:
         read: By id of the raw run, those of the last call that take the full path and have been read.
+        referable: Those that the last call has written, if runs may refer to them.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class FastPath:
         self._existing: ExistingRuns | None = None
         self._written: set[Kind] = set()
         self.read: dict[int, Run] = {}
+        self.referable: list[RawRun] = []
 
     @property
     def written(self) -> set[Kind]:
@@ -106,6 +108,7 @@ class FastPath:
         """Import, skip or reject what the fast path accepts; return the rest."""
         self._window.clear()
         self.read.clear()
+        self.referable.clear()
         rest: list[RawRun] = []
         fresh: list[tuple[Kind, Writer, list[RawRun]]] = []
         for kind in self._destination.kinds:
@@ -120,7 +123,9 @@ class FastPath:
             rest += existing
             fresh.append((kind, writer, absent))
         for kind, writer, absent in fresh:
-            rest += self._import(kind, writer, absent, rest)
+            later = self._find_later(writer, absent) if self._writers.refer else []
+            rest += later
+            rest += self._import(kind, writer, without(absent, later) if later else absent, rest)
         self._window.forget(rest)
         return rest
 
@@ -152,6 +157,13 @@ class FastPath:
                 run.note(fault.fault, *steps, hint=fault.hint, warning=fault.warning)
         if len(listed) < len(raw_runs):
             writer.references.find_hints(list(map(self._window.record, without(raw_runs, listed))))
+
+    def _find_later(self, writer: Writer, raw_runs: Sequence[RawRun]) -> list[RawRun]:
+        """Those of *raw_runs* of which references have faults, perhaps until other runs are written."""
+        writer.references.forget_faults()
+        faults = writer.references.find_faults(list(map(self._window.record, raw_runs)))
+        writer.references.forget_faults()
+        return [raw_runs[index] for index in sorted(faults)]
 
     def _choose_listed(self, writer: Writer, raw_runs: Sequence[RawRun]) -> Sequence[RawRun]:
         """The runs whose faults are listed; the warnings of the others are counted."""
@@ -289,6 +301,9 @@ class FastPath:
             self._window.warn_of_changed(kind, raw_runs)
         self._window.end(kind, raw_runs, "imported")
         self._written.add(kind)
+        if self._writers.refer:
+            self._destination.resolver.forget_missing(kind.table.mapper.class_)
+            self.referable += raw_runs
 
     def _insert(self, kind: Kind, writer: Writer, records: Records) -> None:
         """Write *records*, and count the written rows where the database may report another number.

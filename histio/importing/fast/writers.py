@@ -28,12 +28,12 @@ class _Rules:
     """What follows from the kinds of an import alone.
 
     Attributes:
-        blocked: By name, kinds whose runs take the full path, and why.
+        refer: Whether records refer to rows that the import writes, so that the order of writing matters.
         may_collide: Whether constraints forbid more than rows of the same identity or key.
         core_tables: By kind, the Core tables that its runs have rows in.
     """
 
-    blocked: Mapping[str, str]
+    refer: bool
     may_collide: bool
     core_tables: Mapping[Kind, Sequence[sa.Table]]
 
@@ -41,9 +41,8 @@ class _Rules:
     def from_kinds(cls, kinds: Sequence[Kind]) -> Self:
         """Derive the rules from *kinds*."""
         tables = [table for kind in kinds for table in kind.table.all()]
-        reason = "there are slugs of rows that an import writes"
-        blocked = {kind.name: reason for kind in kinds} if _refer_to_each_other(tables) else {}
-        return cls(blocked, _may_collide(tables), {kind: core_tables(kind) for kind in kinds})
+        by_kind = {kind: core_tables(kind) for kind in kinds}
+        return cls(_refer_to_each_other(tables), _may_collide(tables), by_kind)
 
 
 class Writers:
@@ -55,6 +54,7 @@ class Writers:
         creations: By name of a kind, how its rows are created.
 
     Attributes:
+        refer: Whether records refer to rows that the import writes, so that the order of writing matters.
         may_collide: Whether constraints forbid more than rows of the same identity or key.
         core_tables: By kind, the Core tables that its runs have rows in.
     """
@@ -66,7 +66,7 @@ class Writers:
         self._habits = habits
         self._creations = creations
         rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
-        self._blocked = rules.blocked
+        self.refer = rules.refer
         self.may_collide = rules.may_collide
         self.core_tables = rules.core_tables
         self._writers: dict[str, Writer | str] = {}
@@ -83,7 +83,7 @@ class Writers:
             return "the full path was requested"
         if self._destination.identities.scope(kind.table):
             return f"{kind.name}: its {kind.identity.title} is unique only together with other columns"
-        return self._blocked.get(kind.name)
+        return None
 
     def _find_writer(self, kind: Kind) -> Writer | str:
         creation = self._creations[kind.name]
