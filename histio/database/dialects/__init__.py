@@ -42,7 +42,6 @@ from histio.database.dialects.raw import (
     between,
     compares_exactly,
     has_plain_type,
-    is_among_values,
     is_one_of,
     raw,
 )
@@ -90,6 +89,7 @@ from histio.database.dialects.transactions import (
     ensure_transaction,
     has_deferred,
     hides_rivals,
+    is_among_values,
     latest,
     locks_rows,
     locks_to_read_latest,

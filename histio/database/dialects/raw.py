@@ -216,10 +216,3 @@ def is_one_of(dialect: sa.Dialect, column: Any, name: str) -> Any:
         array = _TextOfArray() if dialect.driver == "psycopg" else RAW
         return column == sa.func.any(sa.bindparam(name, type_=array))
     return column.in_(sa.bindparam(name, expanding=True))
-
-
-def is_among_values(dialect: sa.Dialect, column: Any, values: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """A condition: *column* has one of *values*, which are as SQLAlchemy takes them."""
-    if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
-        return column == sa.any_(sa.literal(values, sa.ARRAY(column.type)))  # type: ignore[no-any-return]
-    return column.in_(values)  # type: ignore[no-any-return]

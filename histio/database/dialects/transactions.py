@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
@@ -101,6 +101,13 @@ def locks_rows(connection: Connection) -> bool:
 def locks_to_read_latest(connection: Connection) -> bool:
     """Whether a transaction with an older snapshot reads what is committed now if it locks what it reads."""
     return connection.dialect.name in MYSQL
+
+
+def is_among_values(dialect: sa.Dialect, column: Any, values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """A condition: *column* has one of *values*, which are as SQLAlchemy takes them."""
+    if dialect.name == "postgresql":  # one parameter: psycopg reuses the prepared statement
+        return column == sa.any_(sa.literal(values, sa.ARRAY(column.type)))  # type: ignore[no-any-return]
+    return column.in_(values)  # type: ignore[no-any-return]
 
 
 def latest(connection: Connection, statement: sa.Select[Any]) -> sa.Select[Any]:
