@@ -66,8 +66,6 @@ _T = TypeVar("_T")
 class AsyncHistory:
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
-    Exports and imports of parts run in other processes: for them, call a `History` in a thread.
-
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
     every 20 milliseconds. Files are read and written without awaiting. An import that is cancelled writes
     nothing, unless it is already committing.
@@ -78,7 +76,8 @@ class AsyncHistory:
     Every method takes ``session=``: an AsyncSession, async_scoped_session or AsyncConnection to use instead
     of the bound database. histio never commits, rolls back or closes such a session.
 
-    Copies and exports in parts are synchronous: call `histio.copy` and `History.export_parts` in a thread.
+    Copies, and exports and imports of parts, are synchronous: call `histio.copy` and the methods of a
+    `History` in a thread.
 
     Args:
         bind: The database: a URL that names an asyncio driver, AsyncEngine, AsyncConnection,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from histio.database.connect import Bind, Database
 from histio.kinds.gate import Gate
@@ -98,3 +98,10 @@ class Bound:
     def constants(self) -> Constants:
         """The values to write in one import, with each function called."""
         return {name: value() if callable(value) else value for name, value in self.values.items()}
+
+
+class Opening(Protocol):
+    """A description of a history that can be pickled, so that another process can open the history."""
+
+    def open(self) -> Bound:
+        """The history."""

@@ -673,7 +673,7 @@ class History:
             executor: Where to import parts: any `concurrent.futures.Executor`. None: in processes of this
                 machine.
             progress: Called with a `Progress`, now and then, when parts are done. An exception that it raises
-                ends the import after the parts that have begun.
+                ends the import; what was committed stays.
 
         Returns:
             The sum of the reports of all parts. The problems have the names of their parts.

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -69,7 +69,10 @@ class Workers:
         if self.jobs == 1:
             return ThreadPoolExecutor(1)
         pool = ProcessPoolExecutor(
-            self.jobs, mp_context=_choose_context(), initializer=_begin_process, initargs=(self._prepare,)
+            self.jobs,
+            mp_context=_choose_context(),
+            initializer=_begin_process,
+            initargs=(dict(os.environ), self._prepare),  # it may have changed since the first start
         )
         pool.submit(os.getpid)  # the processes start now, while the caller plans its tasks
         return pool
@@ -214,9 +217,10 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...], _nonce: str)
     return function(*arguments)
 
 
-def _begin_process(prepare: Callable[[], object] | None) -> None:
+def _begin_process(environment: Mapping[str, str], prepare: Callable[[], object] | None) -> None:
     """Let the process end with the one that has started it, and leave signals of the terminal to that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         with suppress(Exception):  # the first task raises it where it can be told

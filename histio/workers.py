@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import sys
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,10 +85,17 @@ def _open(data: bytes) -> Bound:
     if isinstance(described[0], str):
         location, url = described
         found = find_history(location)
-        return found if url is None else found.on(url)
+        return found if url is None else _close_when_forgotten(found.on(url))
     kinds, options, url = described
     catalog = [_unpickle_schema(*each) for each in options.pop("catalog")]
-    return bind_kinds(url, [_unpickle_schema(*each) for each in kinds], catalog=catalog, **options)
+    bound = bind_kinds(url, [_unpickle_schema(*each) for each in kinds], catalog=catalog, **options)
+    return _close_when_forgotten(bound)
+
+
+def _close_when_forgotten(bound: Bound) -> Bound:
+    """Let the connections of *bound* be closed when no task of this process needs it any more."""
+    weakref.finalize(bound.database, bound.database.find_engine().dispose).atexit = False
+    return bound
 
 
 def _check_location(bound: Bound, location: str) -> None:

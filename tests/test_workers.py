@@ -144,6 +144,13 @@ def test_tasks_run_on_processes_of_this_machine(jobs):
         assert sorted(workers.run(square, [(n,) for n in range(5)])) == [(n, n * n) for n in range(5)]
 
 
+def test_processes_have_the_environment_of_now(monkeypatch):
+    for value in ("one", "two"):
+        monkeypatch.setenv("HISTIO_TEST", value)
+        with open_workers(None, 2) as workers:
+            assert dict(workers.run(os.getenv, [("HISTIO_TEST",)])) == {0: value}
+
+
 def test_tasks_run_on_an_executor_of_the_caller_which_is_left_open():
     with ThreadPoolExecutor(2) as executor:
         with open_workers(executor) as workers:

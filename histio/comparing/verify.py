@@ -21,7 +21,7 @@ from histio.exporting.tally import ExportTally
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
 from histio.history import History
 from histio.importing.execute import open_look_ups
-from histio.kinds.mapping import attribute
+from histio.kinds.mapping import key_attributes
 from histio.kinds.table import Kind
 from histio.tuning import tuning
 
@@ -99,11 +99,11 @@ def _read(
 
 def _is_among(kind: Kind, identities: Sequence[Any]) -> sa.ColumnElement[bool]:
     """Whether a run has one of *identities*, as an index finds it."""
-    model, mapper = kind.table.mapper.class_, kind.table.mapper
+    model = kind.table.mapper.class_
     own = kind.identity.sql(model, apart=True)
     if not kind.identity.sql(model).is_joined:
         return own.among(identities)
-    keys: list[Any] = [attribute(mapper, column) for column in mapper.primary_key]  # type: ignore[arg-type]
+    keys = key_attributes(kind.table.mapper)
     other = aliased(model)
     joined = kind.identity.sql(other)
     found = joined.join(sa.select(*(getattr(other, key.key) for key in keys)).select_from(other))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 
 from histio.database.dialects import Ranges, as_sorted, comparable, time_ranges, unreadable, with_null
 from histio.kinds.fields import UtcTimestamp
-from histio.kinds.mapping import attribute
+from histio.kinds.mapping import attribute, key_attributes
 from histio.kinds.selects import is_among
 from histio.kinds.table import Kind, Ledger, Table
 from histio.wire import quote
@@ -34,7 +34,7 @@ def find_changed(connection: Connection, kind: Kind, moment: dt.date) -> tuple[s
         ValueError: No member has the time when a run or an entry was written.
     """
     model, mapper = kind.table.mapper.class_, kind.table.mapper
-    keys: list[Any] = [attribute(mapper, column) for column in mapper.primary_key]  # type: ignore[arg-type]
+    keys = key_attributes(mapper)
     selects = [
         select
         for path, table in kind.table.paths()

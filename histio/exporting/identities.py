@@ -13,6 +13,7 @@ from histio.database.dialects import as_it_is, order_key, other_spelling
 from histio.exporting.tally import ExportTally
 from histio.kinds.fields import RunUUID
 from histio.kinds.identity import IdentityPart, IdentitySql
+from histio.kinds.mapping import key_attributes
 from histio.kinds.table import Kind
 from histio.pointer import pointer
 from histio.report import Problem
@@ -127,11 +128,8 @@ class Unplaced:
     """
 
     def __init__(self, kind: Kind, identity: IdentitySql) -> None:
-        model, mapper = kind.table.mapper.class_, kind.table.mapper
         self._kind = kind
-        self._keys: list[Any] = [
-            getattr(model, mapper.get_property_by_column(each).key) for each in mapper.primary_key
-        ]
+        self._keys = key_attributes(kind.table.mapper)
         self._names = [part.name for part in kind.identity.parts]
         self._unidentified: list[sa.ColumnElement[bool]] = [own.is_(None) for own in identity.parts]
         self._untimed: list[sa.ColumnElement[bool]] = []
@@ -141,7 +139,8 @@ class Unplaced:
             self._untimed.append(sa.and_(time.is_(None), time.is_not_distinct_from(None)))
             self._names.append(kind.table.names[kind.timestamp])
         self._lacking = [*self._unidentified, *self._untimed]
-        self._select = sa.select(*self._keys, *identity.parts, *self._lacking).select_from(model)
+        self._select = sa.select(*self._keys, *identity.parts, *self._lacking)
+        self._select = self._select.select_from(kind.table.mapper.class_)
 
     def refuse(
         self, connection: Connection, criteria: list[Any], bounds: Sequence[Any], tally: ExportTally

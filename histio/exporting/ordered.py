@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RAW, neutral_savepoint
 from histio.exporting.plan import ExportPlan
-from histio.kinds.mapping import attribute
+from histio.kinds.mapping import key_attributes
 from histio.kinds.selects import is_among
 from histio.tuning import tuning
 
@@ -84,8 +84,7 @@ class OrderedRuns:
 
         Conditions that are slow are evaluated once for many pages.
         """
-        mapper = self.kind.table.mapper
-        keys = [attribute(mapper, column) for column in mapper.primary_key]  # type: ignore[arg-type]
+        keys = key_attributes(self.kind.table.mapper)
         before: SortKeys | None = None
         size, most = (tuning().page * pages for pages in (_PAGES_OF_LIST, _PAGES_OF_LISTS))
         while True:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapper
 
 from histio.database.dialects import stored_text
-from histio.kinds.mapping import attribute
+from histio.kinds.mapping import attribute, key_attributes
 from histio.kinds.table import Kind, Ledger
 from histio.pointer import pointer
 from histio.report import Problem
@@ -50,8 +50,7 @@ def _places(kinds: Iterable[Kind]) -> Iterator[_Place]:
 def _ownerless_rows(connection: Connection, mapper: Mapper[Any], sharing: list[_Place]) -> Iterator[Problem]:
     """Yield a warning for each row of *mapper* that has an owner in none of the ledgers *sharing* them."""
     ledgers = [place.ledger for place in sharing]
-    key_columns: Any = mapper.primary_key
-    keys: list[Any] = [attribute(mapper, column) for column in key_columns]
+    keys = key_attributes(mapper)
     ties = list({tie.key: tie for each in ledgers for _, tie in _ties(mapper, each)}.values())
     meant = (sa.and_(sa.true(), *each.constant_conditions(mapper.class_)) for each in ledgers)
     rows = sa.select(*(stored_text(connection.dialect, each) for each in (*keys, *ties)))

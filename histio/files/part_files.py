@@ -33,16 +33,16 @@ class PartFiles:
 
     Attributes:
         folder: The absolute path of the folder, or its URL.
-        key: What temporary names have that no other export has.
         overwrite: Whether an earlier export is replaced.
+        key: What temporary names have that no other export has; empty: no file has been written.
     """
 
     folder: str
-    key: str
     overwrite: bool
+    key: str = ""
 
     @classmethod
-    def create(cls, folder: str | os.PathLike[str], key: str, *, overwrite: bool) -> PartFiles:
+    def create(cls, folder: str | os.PathLike[str], *, overwrite: bool) -> PartFiles:
         """The files in a *folder*, which is created.
 
         Raises:
@@ -52,7 +52,7 @@ class PartFiles:
         if folder == "-" or hasattr(folder, "write"):
             raise TypeError(f"parts are written to a folder, not to {quote(folder)}")
         place = strip_file_scheme(folder)
-        files = cls(str(place) if is_url(place) else str(Path(place).absolute()), key, overwrite)
+        files = cls(str(place) if is_url(place) else str(Path(place).absolute()), overwrite)
         if not is_url(files.folder):
             Path(files.folder).mkdir(exist_ok=True)
         files._check_new(files._list())

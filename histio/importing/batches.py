@@ -115,7 +115,7 @@ class _Batches:
         if self.places is None:
             yield from self._write_in_parts(rest, len(rest) if refused else len(rest) // _LESS)
             return
-        for part in filter(None, [rest] if refused else self._halve(rest)):
+        for part in filter(None, [rest] if refused else _halve(rest, self.places)):
             yield from self.write(part)
 
     def _write_in_parts(self, left: Placed, size: int) -> Iterator[tuple[int, str]]:
@@ -141,18 +141,17 @@ class _Batches:
             deferred=self.deferred,
         )
 
-    def _halve(self, batch: Placed) -> list[list[tuple[int, Row]]]:
-        """The halves of *batch*, with rows that need each other in the same half, if there are others."""
-        place_of = {row: place for place, row in batch}
-        assert self.places is not None  # noqa: S101 - others are not halved
-        groups = self.places.group(list(place_of))
-        if len(groups) == 1:
-            groups = [[row] for row in place_of]
-        half = len(groups) // 2
-        return [
-            [(place_of[row], row) for group in part for row in group]
-            for part in (groups[:half], groups[half:])
-        ]
+
+def _halve(batch: Placed, places: Places) -> list[list[tuple[int, Row]]]:
+    """The halves of *batch*, with rows that need each other in the same half, if there are others."""
+    place_of = {row: place for place, row in batch}
+    groups = places.group(list(place_of))
+    if len(groups) == 1:
+        groups = [[row] for row in place_of]
+    half = len(groups) // 2
+    return [
+        [(place_of[row], row) for group in part for row in group] for part in (groups[:half], groups[half:])
+    ]
 
 
 def try_to_write(

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import check_count
 from histio.importing.layers import layers
-from histio.importing.owner_keys import find_keys_of, find_owner_keys
+from histio.importing.owner_keys import find_owner_keys, owner_columns
 from histio.importing.row import Row
 from histio.kinds.mapping import Columns
 from histio.kinds.table import Ledger, Links, Table
@@ -44,7 +44,7 @@ def insert_in_bulk(
         _execute(connection, table.rows, parameters, ordered=ordered)
     if not any(below for row in rows for below in (*row.ledgers, *row.links)):
         return
-    owners = find_owner_keys(connection, table, parameters, within)
+    owners = find_owner_keys(connection, table, parameters, owner_columns(table), within)
     for place, links in enumerate(table.links):
         pairs = [
             pair
@@ -59,8 +59,8 @@ def insert_in_bulk(
             for entry in row.ledgers[place]
         ]
         if entries:
-            owner_columns = () if ledger.table.is_shared else ledger.relation.remote
-            insert_in_bulk(connection, ledger.table, entries, within=owner_columns, ordered=True)
+            scope = () if ledger.table.is_shared else ledger.relation.remote
+            insert_in_bulk(connection, ledger.table, entries, within=scope, ordered=True)
 
 
 def _insert_layers(
@@ -76,7 +76,7 @@ def _insert_layers(
     _execute(connection, base.table, [base.parameters(row) for row in parameters], ordered=ordered)
     columns = tuple(dict.fromkeys(column for layer in others for column in layer.inherited.values()))
     own = tuple(column for column in columns if column.table is base.table)
-    keys = find_keys_of(connection, table, parameters, own, within)
+    keys = find_owner_keys(connection, table, parameters, own, within)
     rows = [
         row | {column.key: value for column, value in key.items()}
         for row, key in zip(parameters, keys, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,11 +91,11 @@ class Identities:
         found: set[Any] = set()
         possible = self.character_sets.select_possible(identities, lambda: identity.part_columns)
         remaining, own = iter(possible), identity.sql()
-        dialect, alone = self.connection.dialect, own.parts[0] if len(own.parts) == 1 else None
+        among = own.among
+        if len(own.parts) == 1:
+            among = functools.partial(is_among_values, self.connection.dialect, own.parts[0])
         while chunk := list(itertools.islice(remaining, KEYS_PER_STATEMENT // len(own.parts))):
-            statement = own.select().where(
-                own.among(chunk) if alone is None else is_among_values(dialect, alone, chunk), *criteria
-            )
+            statement = own.select().where(among(chunk), *criteria)
             statement = latest(self.connection, statement) if now else statement
             found.update(identity.join_parts(row) for row in self.connection.execute(statement))
         return found

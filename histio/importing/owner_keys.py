@@ -37,23 +37,6 @@ def owner_columns(table: Table) -> Columns:
 
 
 def find_owner_keys(
-    connection: Connection, table: Table, parameters: Sequence[Mapping[str, Any]], within: Columns
-) -> list[OwnerKeys]:
-    """For each row that was written, the values of its `owner_columns`.
-
-    Args:
-        connection: In the transaction that has written the rows.
-        table: The table of the rows.
-        parameters: What was written, by column key.
-        within: Columns that identify a row together with its identity, if the identity alone is not unique.
-
-    Raises:
-        RowFaultError: The database did not keep every row as it was.
-    """
-    return find_keys_of(connection, table, parameters, owner_columns(table), within)
-
-
-def find_keys_of(
     connection: Connection,
     table: Table,
     parameters: Sequence[Mapping[str, Any]],
@@ -112,8 +95,8 @@ class KeyPlan:
     Attributes:
         name: The name of the identity, a UUID, on the wire.
         from_wire: Converts it to the value of the column.
-        read: Converts identities as the database returns them to text …
-        has_hyphens: … with hyphens or without.
+        read: Converts identities, as the database returns them, to text.
+        has_hyphens: Whether that text has hyphens.
         select: A SELECT of identity and columns, for the parameter ``identities``.
     """
 

@@ -26,6 +26,12 @@ def attribute(mapper: Mapper[Any], column: sa.Column[Any]) -> InstrumentedAttrib
     return getattr(mapper.class_, mapper.get_property_by_column(column).key)  # type: ignore[no-any-return]
 
 
+def key_attributes(mapper: Mapper[Any]) -> list[InstrumentedAttribute[Any]]:
+    """The model's attributes of its primary key."""
+    columns: Any = mapper.primary_key
+    return [attribute(mapper, column) for column in columns]
+
+
 def find_column(mapper: Mapper[Any], name: str) -> sa.Column[Any] | None:
     """The column that the attribute *name* is mapped to; None if it is not a column, or does not exist."""
     if name in mapper.synonyms:

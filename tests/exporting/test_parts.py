@@ -242,7 +242,7 @@ def test_an_existing_export_is_replaced_only_if_that_is_said(shelf_history, tmp_
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_path, overwrite):
-    one, other = (PartFiles.create(tmp_path, key * 16, overwrite=overwrite) for key in "ab")
+    one, other = (PartFiles(str(tmp_path), overwrite, key=key * 16) for key in "ab")
     for files in (one, other):
         (tmp_path / files.temporary("part-00000.jsonl.zst")).write_bytes(files.key.encode())
     one.publish(["part-00000.jsonl.zst"], b"of one")

@@ -144,10 +144,12 @@ def test_updates_report_and_store_the_same_either_way(sqlite: Engine) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("edit", sorted(EDITS))
-def test_each_edit_does_on_each_database(engine: Engine, edit: str) -> None:
+@pytest.mark.parametrize("first", range(0, len(EDITS), 5))
+def test_each_edit_does_on_each_database(engine: Engine, first: int) -> None:
+    edits = [*EDITS, *EDITS][first : first + 5]
     with engine.connect() as connection, connection.begin():
-        is_the_same_either_way(connection, [edit, "nothing", "nothing", "nothing", edit])
+        is_the_same_either_way(connection, edits)
+        is_the_same_either_way(connection, edits[::-1])
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

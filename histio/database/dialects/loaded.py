@@ -50,10 +50,7 @@ def loaded(dialect: sa.Dialect, column: Any, *, may_be_json: bool) -> Loaded:
     stored = declared(column_type, dialect)
     is_text = isinstance(stored, sa.String)
     value = arriving[0] if arriving is not None and is_text else as_it_is(_expression(dialect, column))
-    conditions = (
-        unreadable(dialect, column),
-        altered(dialect, column, is_json=may_be_json),
-    )
+    conditions = unreadable(dialect, column), altered(dialect, column, is_json=may_be_json)
     found = [each for each in conditions if each is not None]
     convert = _converter(dialect, column_type, stored)
     return Loaded(value, convert, is_text, is_json=False, odd=sa.or_(*found) if found else None)

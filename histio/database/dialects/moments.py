@@ -41,7 +41,10 @@ _PATIENCE = 30.0
 """How long to wait for the write lock of SQLite, in seconds."""
 
 _POLL, _SHORTEST_POLL = 0.02, 0.001
+"""The time between two looks at flags or attempts to lock tables, and to lock SQLite, in seconds."""
+
 _PING = 5.0
+"""The time between two checks that the connection with the snapshot is not lost, in seconds."""
 
 
 class MomentLostError(Exception):

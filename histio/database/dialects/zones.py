@@ -171,8 +171,7 @@ class _Writes:
         shifts = self._drops_zone or (sign > 0) is (getattr(value, "tzinfo", None) is None)
         if sign and isinstance(value, dt.datetime):
             return value + sign * self._offset if shifts else value
-        if (
-            sign and isinstance(value, str) and not value.endswith(("+00:00", "Z"))
-        ):  # as the fast path passes it
+        # The fast path passes times as text.
+        if sign and isinstance(value, str) and not value.endswith(("+00:00", "Z")):
             return (dt.datetime.fromisoformat(value) + sign * self._offset).isoformat(" ", "microseconds")
         return value

@@ -1,4 +1,4 @@
-"""Converts values into JSON one by one, each by a call of its field, where no shorter way is known."""
+"""Convert values into JSON one by one, by calls of their fields, where no shorter way is known."""
 
 from __future__ import annotations
 

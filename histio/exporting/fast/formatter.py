@@ -438,10 +438,7 @@ def _select_entries(
     mapper = ledger.table.mapper
     tie = as_it_is(attribute(mapper, ledger.relation.remote[0]))
     constants = (attribute(mapper, each) == value for each, value in ledger.constants.items())
-    conditions = (
-        is_one_of(dialect, tie, "owners"),
-        *constants,
-    )
+    conditions = (is_one_of(dialect, tie, "owners"), *constants)
     order = getattr(mapper.class_, mapper.get_property_by_column(mapper.primary_key[0]).key)
     rows = formatter.select().add_columns(tie.label("owner")).where(*conditions).order_by(tie, order)
     groups = formatter.select_groups(order)

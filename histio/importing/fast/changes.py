@@ -136,7 +136,7 @@ class RowUpdater:
             for reference in table.references
             if not self._slugs.keys() & {table.names[member] for member in reference.slugs}
         ]
-        self.ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
+        self._ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
 
     def _plain_columns(self) -> Iterator[tuple[str, Columns]]:
         table = self._table
@@ -158,7 +158,7 @@ class RowUpdater:
             if not self._set_by_update <= given.keys():
                 raise DeclinedError
             yield RowChange(self, given, mismatches)
-        for below in self.ledgers:
+        for below in self._ledgers:
             yield from below.find_changes(given, stored, path)
 
     def _find_mismatches(self, given: Record, stored: Record, path: Path) -> Iterator[Mismatch]:
@@ -193,7 +193,9 @@ class RowUpdater:
 
     def admits(self, records: Sequence[Record]) -> bool:
         """Whether the references of *records* and of their entries have neither problems nor warnings."""
-        return self._writer.related.resolves(records) and all(below.admits(records) for below in self.ledgers)
+        return self._writer.related.resolves(records) and all(
+            below.admits(records) for below in self._ledgers
+        )
 
     def find_names(self, change: RowChange) -> tuple[str, ...]:
         """The members whose columns are set: those that differ, and those that the database would renew."""
@@ -237,11 +239,6 @@ class RowUpdater:
         update_rows(
             connection, self._table.rows, (*filled, own), list(zip(*filled.values(), keys, strict=True))
         )
-
-    def list_uuids(self, record: Record) -> list[str]:
-        """The UUIDs of a record and of all its entries, in lower case."""
-        own: str = record[self._identity.name]
-        return [own.lower(), *(uuid for below in self.ledgers for uuid in below.list_uuids(record))]
 
     def identify(self, records: Iterable[Record]) -> list[Any]:
         """The parameters of the identities of *records*."""
@@ -343,11 +340,6 @@ class LedgerUpdater:
         """The UUID of an *entry*, in lower case."""
         uuid: str = entry[self._identity]
         return uuid.lower()
-
-    def list_uuids(self, owner: Record) -> list[str]:
-        """The UUIDs of the entries of *owner*, and of all entries below them, in lower case."""
-        entries = self._ledger.to_list(owner.get(self._name))
-        return [uuid for entry in entries for uuid in self.rows.list_uuids(entry)]
 
     def identities(self, entries: Iterable[Record]) -> dict[Any, str]:
         """The identities of *entries*, as their column takes them, with their UUIDs."""

@@ -16,12 +16,7 @@ from histio.exporting.fast.columns import DeclinedError
 from histio.exporting.fast.obstacles import FullPathError, find_obstacles
 from histio.importing.destination import Destination
 from histio.importing.fast.by_value import Records
-from histio.importing.fast.plan import (
-    LedgerPlan,
-    TablePlan,
-    Target,
-    plan_table,
-)
+from histio.importing.fast.plan import LedgerPlan, TablePlan, Target, plan_table
 from histio.importing.fast.related import Related, RelatedTree
 from histio.importing.owner_keys import find_keys, owner_columns
 from histio.importing.row_builder import RowBuilder

@@ -1,4 +1,4 @@
-"""Update stored runs on the fast path, where only columns differ from what is stored."""
+"""Update stored runs on the fast path: the columns and ledger entries that differ from what is stored."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from histio.importing.fast.changes import (
     RowUpdater,
     write_changes,
 )
+from histio.importing.fast.repeated import UuidReader
 from histio.importing.fast.rows import RowWriter
 from histio.importing.update.compare import lock_runs
 from histio.kinds.table import Kind
@@ -66,6 +67,7 @@ class RunUpdater:
         self._destination = destination
         self._kind = kind
         self._rows = RowUpdater(writer)
+        self._uuids = UuidReader(kind.table)
         self._core_tables = core_tables
         self._deferred = deferred
 
@@ -108,13 +110,13 @@ class RunUpdater:
         of_entries = [each for some in changes.values() for each in some if isinstance(each, EntryChange)]
         if is_all and not of_entries:
             return list(changes)
-        uses = Counter(itertools.chain.from_iterable(map(self._rows.list_uuids, records.values())))
+        uses = Counter(itertools.chain.from_iterable(map(self._uuids.read, records.values())))
         taken = self._find_known(of_entries) | {uuid for uuid, count in uses.items() if count > 1}
         alone = []
         for identity, some in changes.items():
             moving = [each for each in some if isinstance(each, EntryChange)]
             lost = {uuid for each in moving for uuid in map(each.updater.identify, each.removed)}
-            own = self._rows.list_uuids(records[identity])
+            own = self._uuids.read(records[identity])
             if taken.isdisjoint(own) and lost.isdisjoint(uses):
                 alone.append(identity)
         return alone

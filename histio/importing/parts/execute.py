@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 
-from histio.bound import Bound
+from histio.bound import Bound, Opening
 from histio.database.dialects import refresh_statistics, takes_several_writers
 from histio.files import (
     FilePath,
@@ -34,7 +34,6 @@ from histio.importing.options import ImportOptions, check_commits
 from histio.importing.parts.order import Stage, plan_stages
 from histio.importing.parts.task import (
     ImportedPart,
-    Opening,
     PartTask,
     import_part,
     unpickle_runs,

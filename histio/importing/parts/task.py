@@ -10,11 +10,10 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from sqlalchemy.exc import DBAPIError
 
-from histio.bound import Bound
+from histio.bound import Bound, Opening
 from histio.database.dialects import is_conflict
 from histio.files import Limits, open_rejects
 from histio.files.manifest import Manifest
@@ -33,14 +32,6 @@ _ATTEMPTS = 8
 
 _PAUSE = 0.05
 """The longest pause before the second attempt, in seconds; it doubles with each further one."""
-
-
-class Opening(Protocol):
-    """A description of a history, which can be pickled."""
-
-    def open(self) -> Bound:
-        """The history."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -34,8 +33,8 @@ class Total:
             entries=_add(so_far.entries, part.entries),
             problems=self._merge(so_far.problems, part.problems),
             warnings=self._merge(so_far.warnings, part.warnings),
-            renamed=tuple(itertools.islice((*so_far.renamed, *part.renamed), KEPT)),
-            revisions=tuple(itertools.islice((*so_far.revisions, *part.revisions), KEPT)),
+            renamed=(*so_far.renamed, *part.renamed)[:KEPT],
+            revisions=(*so_far.revisions, *part.revisions)[:KEPT],
             unit_of_work={**so_far.unit_of_work, **part.unit_of_work},
             truncated=so_far.truncated or part.truncated,
             advice=so_far.advice or part.advice,
