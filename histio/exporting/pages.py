@@ -183,7 +183,7 @@ def export_known(
     identities: Collection[Any],
     *,
     within: Mapping[sa.Column[Any], Any],
-    now: bool = False,
+    now: bool,
 ) -> Page:
     """The records of *kind* with these identities; one page in any order.
 

@@ -53,7 +53,7 @@ class RecordLoader:
                 self._ledgers.append(
                     (key, on_wire, isinstance(field, List), RecordLoader(nested.schema, hooked=hooked))
                 )
-            elif isinstance(field, WireField) and _is_histios(field):
+            elif isinstance(field, WireField) and _is_of_histio(field):
                 same = type(field).from_wire is WireField.from_wire
                 self._plain.append((key, on_wire, None if same else field.from_wire))
             else:
@@ -174,7 +174,7 @@ def _is_ledger(field: Field[Any], nested: Nested) -> bool:
     )
 
 
-def _is_histios(field: WireField) -> bool:
+def _is_of_histio(field: WireField) -> bool:
     return type(field).__module__.startswith("histio.kinds.fields") and _is_simple(field)
 
 

@@ -17,7 +17,7 @@ from histio.database.sessions import Habits, own_session
 from histio.importing.bulk import insert_in_bulk
 from histio.importing.model_behavior import Creation, Need, has_set_listener
 from histio.importing.orm import (
-    Made,
+    NewObject,
     ObjectWriter,
     attributes,
     blaming_rows,
@@ -132,9 +132,9 @@ class InsertObjects:
         if self.creation.need is Need.OBJECTS:
             objects = writer.create(table, rows)
             other = writer.has_apart or _has_other_work(session)
-            return objects, None if other else read_changes(writer.made)
-        made = _create_columns(self.creation.tables, table, rows)
-        return (), None if made is None else read_changes(made)
+            return objects, None if other else read_changes(writer.created)
+        created = _create_columns(self.creation.tables, table, rows)
+        return (), None if created is None else read_changes(created)
 
 
 def _has_other_work(session: Session) -> bool:
@@ -143,28 +143,29 @@ def _has_other_work(session: Session) -> bool:
     return bool(session.new or session.deleted) or any(True for _ in changed)
 
 
-def _create_columns(tables: frozenset[Table], table: Table, rows: Iterable[Row]) -> list[Made] | None:
+def _create_columns(tables: frozenset[Table], table: Table, rows: Iterable[Row]) -> list[NewObject] | None:
     """Objects, without relationships, for those of *rows* and their entries that are in *tables*.
 
     None: entries need values that their owner has only after it is written.
     """
-    made: list[Made] = []
-    return made if all(_create(made, tables, table, row, {}) for row in rows) else None
+    created: list[NewObject] = []
+    return created if all(_create(created, tables, table, row, {}) for row in rows) else None
 
 
 def _create(
-    made: list[Made], tables: frozenset[Table], table: Table, row: Row, fixed: Mapping[str, Any]
+    created: list[NewObject], tables: frozenset[Table], table: Table, row: Row, fixed: Mapping[str, Any]
 ) -> bool:
+    """Add the objects for *row* and its entries to *created*; False: some can only be created later."""
     values = {**by_attribute(table.mapper, row.parameters), **fixed}
     if table in tables:
         new = construct(table.mapper.class_, values)
         set_nulls(table.mapper, new, row.parameters)
-        made.append(Made(table, row, new, values, fixed))
+        created.append(NewObject(table, row, new, values, fixed))
     for place in _places(table, tables):
         ledger = table.ledgers[place]
         keys = values_from_owner(table, ledger, values)
         for entry in row.ledgers[place]:
-            if keys is None or not _create(made, tables, ledger.table, entry, keys):
+            if keys is None or not _create(created, tables, ledger.table, entry, keys):
                 return False
     return True
 
@@ -175,16 +176,16 @@ def _places(table: Table, tables: frozenset[Table]) -> Sequence[int]:
     return [place for place, each in enumerate(table.ledgers) if not tables.isdisjoint(each.table.all())]
 
 
-def read_changes(made: Sequence[Made]) -> Changes | None:
+def read_changes(created: Sequence[NewObject]) -> Changes | None:
     """What the host's code has changed in the columns of new objects; None: it has done other things too."""
     owners = {
         id(entry): each.new
-        for each in made
+        for each in created
         for ledger in each.table.ledgers
         for entry in ledger.to_list(each.given.get(ledger.relation.name))
     }
     changes: dict[Row, dict[str, Any]] = {}
-    for each in made:
+    for each in created:
         given = each.given
         for name, value in vars(each.new).items():
             if given.get(name, _ABSENT) is value or name == "_sa_instance_state":
@@ -225,9 +226,9 @@ def _columns(mapper: Mapper[Any]) -> Mapping[str, sa.Column[Any]]:
     return {attribute: mapper.columns[attribute] for attribute in attributes(mapper).values()}
 
 
-def _is_set_by_flush(made: Made, name: str, column: sa.Column[Any]) -> bool:
+def _is_set_by_flush(new: NewObject, name: str, column: sa.Column[Any]) -> bool:
     """Whether a flush overwrites the attribute *name* of *column*: with a version, or a related key."""
-    mapper = made.table.mapper
+    mapper = new.table.mapper
     if column is mapper.version_id_col and mapper.version_id_generator is not False:
         return True
     if has_set_listener(mapper.class_, name):  # it hears of the key that the flush sets
@@ -235,8 +236,8 @@ def _is_set_by_flush(made: Made, name: str, column: sa.Column[Any]) -> bool:
     return any(
         column in reference.relation.local
         and reference.relation.writable is not None
-        and None not in [made.row.parameters.get(each.key) for each in reference.relation.local]
-        for reference in made.table.references
+        and None not in [new.row.parameters.get(each.key) for each in reference.relation.local]
+        for reference in new.table.references
     )
 
 

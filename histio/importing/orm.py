@@ -52,7 +52,7 @@ def blaming_rows(table: Table) -> Iterator[None]:
         raise RowFaultError(f"{type(error).__name__}: {error}") from error
 
 
-class Made(NamedTuple):
+class NewObject(NamedTuple):
     """An object that was created for a row.
 
     Attributes:
@@ -80,7 +80,7 @@ class ObjectWriter:
     Attributes:
         related: Related objects that were loaded, by relation and key.
         counters: For new objects, the version counters that the records have.
-        made: The objects that were created, owners after their entries.
+        created: The objects that were created, owners after their entries.
     """
 
     def __init__(self, session: Session, silent: Collection[Table] = ()) -> None:
@@ -88,7 +88,7 @@ class ObjectWriter:
         self._silent = silent
         self.related: dict[tuple[Relation, tuple[Any, ...]], Any] = {}
         self.counters: list[tuple[Mapper[Any], Any, Any]] = []
-        self.made: list[Made] = []
+        self.created: list[NewObject] = []
         # Entries that are written after their owners, because no relationship ties them.
         self._apart: list[tuple[Table, Ledger, Any, list[Row]]] = []
         # Entries that no cascade adds to the session along with their owners.
@@ -140,7 +140,7 @@ class ObjectWriter:
         make = construct_silently if table in self._silent else construct
         new = make(table.mapper.class_, values)
         set_nulls(table.mapper, new, row.parameters)
-        self.made.append(Made(table, row, new, given, extra))
+        self.created.append(NewObject(table, row, new, given, extra))
         counter = table.mapper.version_id_col
         if counter is not None and counter in table.columns.values() and counter.key in row.parameters:
             self.counters.append((table.mapper, new, row.parameters[counter.key]))

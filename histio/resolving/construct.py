@@ -48,17 +48,19 @@ def construct_silently(model: type[Any], values: Mapping[str, Any]) -> Any:
     """
     mapper = mapper_of(model)
     row = mapper.class_manager.new_instance()
-    told = _told(mapper)
-    vars(row).update({name: value for name, value in values.items() if name not in told} if told else values)
-    for name in told:
+    assigned = _assigned_relationships(mapper)
+    vars(row).update(
+        {name: value for name, value in values.items() if name not in assigned} if assigned else values
+    )
+    for name in assigned:
         if name in values:
             assign(row, name, values[name])
     return row
 
 
 @functools.cache
-def _told(mapper: Mapper[Any]) -> frozenset[str]:
-    """The relationships of which related objects hear, and collections."""
+def _assigned_relationships(mapper: Mapper[Any]) -> frozenset[str]:
+    """The relationships that have to be assigned: related objects hear of it, or it is a collection."""
     ways = mapper.relationships
     return frozenset(way.key for way in ways if way.uselist or way._reverse_property)  # noqa: SLF001 - SQLAlchemy has no public name for it
 

@@ -107,7 +107,7 @@ def bound_times(
     column: InstrumentedAttribute[Any],
     since: Any,
     until: Any,
-    criteria: Iterable[Any] = (),
+    criteria: Iterable[Any],
 ) -> TimeBounds:
     """The bounds of the times in *column*.
 

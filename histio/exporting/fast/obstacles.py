@@ -61,10 +61,10 @@ def find_obstacles(table: Table, way: Way, *, hooks: Collection[str] | None = No
 def _knows_classes(mapper: Mapper[Any]) -> bool:
     """Whether the class of a row can be told from its columns, and all of these are in its own tables."""
     is_plain = isinstance(mapper.local_table, sa.Table) and mapper.with_polymorphic is None
-    told = mapper.polymorphic_on is None or (
+    is_known = mapper.polymorphic_on is None or (
         isinstance(mapper.polymorphic_on, sa.Column) and mapper.polymorphic_identity is not None
     )
-    return is_plain and told and not mapper.concrete
+    return is_plain and is_known and not mapper.concrete
 
 
 def other_classes(mapper: Mapper[Any]) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from histio.database.dialects import Host, MomentLostError, hold_moment
-from histio.exporting.parts.write import PartsTask, Written, write_parts
+from histio.exporting.parts.write import PartsTask, WrittenPart, write_parts
 from histio.progress import Meter
 from histio.tasks import Workers
 
@@ -60,7 +60,7 @@ class Attempts:
         self._looked = time.monotonic()
 
     @contextmanager
-    def written(self) -> Iterator[tuple[PartsTask, list[Written]]]:
+    def written(self) -> Iterator[tuple[PartsTask, list[WrittenPart]]]:
         """In this block: the task that has succeeded, and all parts in order, under temporary names.
 
         What was written is removed after the block, and after each attempt that has failed.
@@ -84,9 +84,9 @@ class Attempts:
             finally:
                 task.files.sweep()
 
-    def _write(self, task: PartsTask) -> dict[int, Written]:
+    def _write(self, task: PartsTask) -> dict[int, WrittenPart]:
         """Write all parts at one moment."""
-        written: dict[int, Written] = {}
+        written: dict[int, WrittenPart] = {}
         try:
             with (
                 hold_moment(self._engine, self._tables, self._workers.jobs, len(task.parts)) as host,
@@ -106,7 +106,9 @@ class Attempts:
         self._meter.note(_count(written))
         return written
 
-    def _run(self, task: PartsTask, host: Host, written: Mapping[int, Written]) -> Generator[tuple[int, Any]]:
+    def _run(
+        self, task: PartsTask, host: Host, written: Mapping[int, WrittenPart]
+    ) -> Generator[tuple[int, Any]]:
         task = replace(task, moment=host.moment)
         if host.is_shared:
             count = len(task.parts)
@@ -121,7 +123,7 @@ class Attempts:
             watch=lambda: self._watch(host, written),
         )
 
-    def _watch(self, host: Host, written: Mapping[int, Written]) -> None:
+    def _watch(self, host: Host, written: Mapping[int, WrittenPart]) -> None:
         host.watch()
         if time.monotonic() > self._looked + _LOOK:
             self._looked = time.monotonic()
@@ -139,7 +141,7 @@ def _checking(host: Host) -> Iterator[None]:
         raise
 
 
-def _count(written: Mapping[int, Written]) -> int:
+def _count(written: Mapping[int, WrittenPart]) -> int:
     """The number of all runs and catalog rows in the parts."""
     return sum(sum(one.entry.counts.values()) for one in written.values())
 

@@ -16,7 +16,7 @@ from histio.exporting.catalog import ExportedCatalog, check_choice
 from histio.exporting.parts.attempts import Attempts
 from histio.exporting.parts.plan import plan_parts
 from histio.exporting.parts.tables import find_tables
-from histio.exporting.parts.write import PartsTask, PickledSelection, Planned, Written
+from histio.exporting.parts.write import PartsTask, PickledSelection, PlannedPart, WrittenPart
 from histio.exporting.selection import Part, Selection
 from histio.exporting.tally import ExportTally, OnUnreadable
 from histio.files import Predecessor, check_positive, format_header_time, stream_header
@@ -86,14 +86,14 @@ def export_parts(
     return _build_report(manifest, written, tally)
 
 
-def _name_parts(planned: Mapping[Kind, Sequence[Part]], *, has_catalog: bool) -> dict[int, Planned]:
+def _name_parts(planned: Mapping[Kind, Sequence[Part]], *, has_catalog: bool) -> dict[int, PlannedPart]:
     """All parts by number, the catalog first."""
     spans = [(kind.name, part) for kind, parts in planned.items() for part in parts]
-    runs = [Planned(part_name(number), *span) for number, span in enumerate(spans)]
-    return dict(enumerate([Planned(CATALOG_PART), *runs] if has_catalog else runs))
+    runs = [PlannedPart(part_name(number), *span) for number, span in enumerate(spans)]
+    return dict(enumerate([PlannedPart(CATALOG_PART), *runs] if has_catalog else runs))
 
 
-def _build_manifest(header: Mapping[str, Any], written: Sequence[Written]) -> Manifest:
+def _build_manifest(header: Mapping[str, Any], written: Sequence[WrittenPart]) -> Manifest:
     return Manifest(
         version=header["version"],
         exported_at=header["exported_at"],
@@ -103,7 +103,7 @@ def _build_manifest(header: Mapping[str, Any], written: Sequence[Written]) -> Ma
     )
 
 
-def _build_report(manifest: Manifest, written: Sequence[Written], tally: ExportTally) -> ExportReport:
+def _build_report(manifest: Manifest, written: Sequence[WrittenPart], tally: ExportTally) -> ExportReport:
     counts = manifest.counts
     by_kind = {name: counts.get(name, 0) for name in manifest.kinds}
     return ExportReport(

@@ -32,10 +32,10 @@ def _mappers(table: Table) -> Iterator[Mapper[Any]]:
     """The mappers of all rows from which a record takes values."""
     yield from table.mappers()
     yield from (sa.inspect(snapshot.model) for snapshot in table.snapshots)
-    for named in table.all_references:
-        for chain in named.slugs.values():
+    for reference in table.all_references:
+        for chain in reference.slugs.values():
             for path in (path for key in chain for path in key):
-                mapper = named.relation.mapper
+                mapper = reference.relation.mapper
                 for name in path.split(".")[:-1]:
                     mapper = relation(mapper, name).mapper
                     yield mapper

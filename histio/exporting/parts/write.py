@@ -25,7 +25,7 @@ from histio.typing import ManifestPlace
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedPart:
     """A part to write.
 
     Attributes:
@@ -40,7 +40,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenPart:
     """A part that is written.
 
     Attributes:
@@ -121,7 +121,7 @@ class PartsTask:
     moment: Moment
     files: PartFiles
     header: Mapping[str, Any]
-    parts: Mapping[int, Planned]
+    parts: Mapping[int, PlannedPart]
     catalog: ExportedCatalog | None
     exact: bool
     on_unreadable: OnUnreadable
@@ -131,7 +131,7 @@ class PartsTask:
         return replace(self, parts={number: self.parts[number]})
 
 
-def write_parts(task: PartsTask, worker: int) -> list[Written] | None:
+def write_parts(task: PartsTask, worker: int) -> list[WrittenPart] | None:
     """Write parts, as one of several processes.
 
     Args:
@@ -164,7 +164,7 @@ def write_parts(task: PartsTask, worker: int) -> list[Written] | None:
 
 def _write(
     connection: Connection, bound: Bound, selection: Selection, task: PartsTask, number: int
-) -> Written:
+) -> WrittenPart:
     planned = task.parts[number]
     tally = ExportTally(exact=task.exact, on_unreadable=task.on_unreadable)
     kinds = {kind.name: kind for kind in bound.all_kinds}
@@ -186,12 +186,12 @@ def _write(
         first=ends.find(0),
         last=ends.find(-1),
     )
-    return Written(number, entry, file.stored, tally)
+    return WrittenPart(number, entry, file.stored, tally)
 
 
 @contextmanager
 def _choose(
-    connection: Connection, bound: Bound, selection: Selection, task: PartsTask, planned: Planned
+    connection: Connection, bound: Bound, selection: Selection, task: PartsTask, planned: PlannedPart
 ) -> Iterator[Selection]:
     """In this block: the rows or runs of a part."""
     if planned.kind is None:

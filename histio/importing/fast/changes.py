@@ -136,7 +136,7 @@ class RowUpdater:
             for reference in table.references
             if not self._slugs.keys() & {table.names[member] for member in reference.slugs}
         ]
-        self.ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
+        self._ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
 
     def _plain_columns(self) -> Iterator[tuple[str, Columns]]:
         table = self._table
@@ -158,7 +158,7 @@ class RowUpdater:
             if not self._set_by_update <= given.keys():
                 raise DeclinedError
             yield RowChange(self, given, mismatches)
-        for below in self.ledgers:
+        for below in self._ledgers:
             yield from below.find_changes(given, stored, path)
 
     def _find_mismatches(self, given: Record, stored: Record, path: Path) -> Iterator[Mismatch]:
@@ -193,7 +193,9 @@ class RowUpdater:
 
     def admits(self, records: Sequence[Record]) -> bool:
         """Whether the references of *records* and of their entries have neither problems nor warnings."""
-        return self._writer.related.resolves(records) and all(below.admits(records) for below in self.ledgers)
+        return self._writer.related.resolves(records) and all(
+            below.admits(records) for below in self._ledgers
+        )
 
     def find_names(self, change: RowChange) -> tuple[str, ...]:
         """The members whose columns are set: those that differ, and those that the database would renew."""

@@ -1,4 +1,4 @@
-"""Update stored runs on the fast path, where only columns differ from what is stored."""
+"""Update stored runs on the fast path: the columns and ledger entries that differ from what is stored."""
 
 from __future__ import annotations
 
