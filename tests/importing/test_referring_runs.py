@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from marshmallow.fields import Nested
 from sqlalchemy.orm import declarative_base, relationship
 
-from histio import AutoRunSchema, History, RunUUID, Slug
+from histio import AutoRecordSchema, AutoRunSchema, History, RunUUID, Slug
 from histio.tuning import tuned
 from tests.support.bakery import number
 from tests.support.effort import examples
@@ -99,3 +100,82 @@ def test_runs_that_refer_to_stored_ones_take_the_fast_path_beside_those_that_wai
     given = [batch(n, None if n % 2 else 1) for n in range(2, 100)]
     assert outcomes(history.import_document(document([batch(200, 300), *given, batch(300)]))) == (100, 0, 0)
     assert "2 of 100 new runs take the full path" in caplog.messages
+
+
+Cellar = declarative_base()
+
+
+class Malt(Cellar):
+    __tablename__ = "malts"
+    id = sa.Column(sa.Integer, primary_key=True)
+    slug = sa.Column(sa.String(20), unique=True, nullable=False)
+    code = sa.Column(sa.String(20), unique=True, nullable=False)
+
+
+class Pour(Cellar):
+    __tablename__ = "pours"
+    id = sa.Column(sa.Integer, primary_key=True)
+    uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+    brew_id = sa.Column(sa.ForeignKey("brews.id"), nullable=False)
+    malt_id = sa.Column(sa.ForeignKey("malts.id"), nullable=False)
+    malt = relationship(Malt)
+
+
+class Brew(Cellar):
+    __tablename__ = "brews"
+    id = sa.Column(sa.Integer, primary_key=True)
+    uuid = sa.Column(sa.String(36), unique=True, nullable=False)
+    malt_id = sa.Column(sa.ForeignKey("malts.id"), nullable=False)
+    malt = relationship(Malt)
+    source_id = sa.Column(sa.ForeignKey("brews.id"))
+    source = relationship("Brew", remote_side=id)
+    pours = relationship(Pour, order_by=Pour.id, cascade="all, delete-orphan")
+
+
+class PourSchema(AutoRecordSchema):
+    class Meta:
+        model = Pour
+
+    uuid = RunUUID(required=True)
+    malt_slug = Slug("malt")
+    malt_code = Slug("malt", key="code")
+
+
+class BrewSchema(AutoRunSchema):
+    class Meta:
+        model = Brew
+        kind = "brew"
+        collection = "brews"
+        timestamp = None
+
+    uuid = RunUUID(required=True)
+    malt_slug = Slug("malt")
+    malt_code = Slug("malt", key="code")
+    source_uuid = Slug("source", key="uuid", allow_none=True)
+    pours = Nested(PourSchema, many=True)
+
+
+MALTS = {"fine": {"malt_slug": "pale", "malt_code": "P"}, "warned": {"malt_slug": "pale", "malt_code": "D"}}
+
+
+@pytest.mark.parametrize("size", [2, 40])
+@pytest.mark.parametrize("full_path_only", [False, True], ids=["fast", "full"])
+@pytest.mark.parametrize(
+    ("run", "entry", "each"), [("warned", "fine", 1), ("fine", "warned", 1), ("warned", "warned", 2)]
+)
+def test_every_run_is_warned_of_in_every_batch(sqlite_of, size, full_path_only, run, entry, each):
+    engine = sqlite_of(Cellar.metadata)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(Malt), [{"slug": "pale", "code": "P"}, {"slug": "dark", "code": "D"}])
+    brews = [
+        {
+            "uuid": number(n),
+            **MALTS[run],
+            "source_uuid": None,
+            "pours": [{"uuid": number(50 + n), **MALTS[entry]}],
+        }
+        for n in range(8)
+    ]
+    with tuned(full_path_only=full_path_only, batch=size):
+        report = History(engine, BrewSchema).import_document({"version": "1.0", "brews": brews})
+    assert (report.imported, report.warning_count, len(report.warnings)) == (8, 8 * each, 8 * each)

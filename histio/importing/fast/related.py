@@ -62,6 +62,8 @@ class Related:
 
     def forget_faults(self) -> None:
         """Look again for slugs with faults, because rows have been written since."""
+        for key in self.faults:
+            self._found.pop(key, None)  # that of a warning
         self._declined.clear()
         self._hinted.clear()
         self._warnings.clear()
