@@ -1,5 +1,6 @@
 """What other processes are told about a history, and how tasks run there."""
 
+import gc
 import os
 import signal
 import time
@@ -56,6 +57,19 @@ def test_a_bound_schema_and_the_options_of_a_history_are_told(file):
     assert (names(found), found.versions.upgrades, found.values) == (["order"], upgrades, {"shop_id": 7})
     bound = ProductionRunSchema.bind(histio.models.ProductionRun)
     assert names(pickle_history(History(file, bound).bound).open()) == ["production_run"]
+
+
+def test_connections_are_closed_when_a_process_has_forgotten_the_history(tmp_path):
+    urls = [f"sqlite:///{tmp_path}/{n}.db" for n in range(10)]
+    closed = []
+    for url in urls:
+        engine = pickle_history(History(url).bound).open().database.find_engine()
+        sa.event.listen(engine, "close", lambda *_, url=url: closed.append(url))
+        engine.connect().close()
+        del engine
+    gc.collect()
+    assert urls[0] in closed
+    assert urls[-1] not in closed
 
 
 def test_a_password_is_told_and_not_shown():

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from histio.files.manifest import MANIFEST
-from histio.files.targets import target
+from histio.files.targets import sync_folder, target
 from histio.files.temporaries import lock_folder, temporary_prefix
 from histio.files.urls import explaining, is_url, join, list_folder, open_system, strip_file_scheme
+from histio.progress import before_last_step
 from histio.redact import strip_secrets
 from histio.wire import quote
 
 _LEFT = re.compile(
-    r"(part-[0-9]{5,}|catalog)\.(jsonl\.zst|[0-9a-f]{16}\.tmp)|\.histio-(part-[0-9]{5,}|catalog)-[0-9a-f-]{29}"
+    r"(part-[0-9]{5,}|catalog)\.jsonl\.zst|(part-[0-9]{5,}|catalog|manifest)\.[0-9a-f]{16}\.tmp"
+    r"|\.histio-(part-[0-9]{5,}|catalog|manifest)-[0-9a-f-]{29}"
 )
 """What an earlier export has left: its parts, and temporary files if it was killed."""
 
@@ -72,16 +74,25 @@ class PartFiles:
             FileExistsError: Another export has ended in the folder meanwhile, and *overwrite* is False.
             FileNotFoundError: Another export to the folder has removed parts; nothing is changed.
         """
+        with target(self.temporary(MANIFEST), compression=None, overwrite=True, is_last=False) as file:
+            file.write(manifest)
         with nullcontext() if is_url(self.folder) else lock_folder(Path(self.folder)):
             existing = self._list()
             self._check_new(existing)
             self._check_written(names, existing)
+            for announce in before_last_step:
+                announce()
             self._remove([MANIFEST] if MANIFEST in existing else [])
             for name in names:
                 self._rename(self.temporary(name), join(self.folder, name))
-            self._remove(name for name in existing if _LEFT.fullmatch(name) and name not in names)
-            with target(join(self.folder, MANIFEST), compression=None, overwrite=self.overwrite) as file:
-                file.write(manifest)
+            self._remove(name for name in existing if self._is_left(name) and name not in names)
+            self._rename(self.temporary(MANIFEST), join(self.folder, MANIFEST))
+        if not is_url(self.folder):
+            sync_folder(Path(self.folder))
+
+    def _is_left(self, name: str) -> bool:
+        """Whether a file called *name* is what another export has left."""
+        return name != self._temporary_name(MANIFEST) and _LEFT.fullmatch(name) is not None
 
     def _check_new(self, existing: Collection[str]) -> None:
         if not self.overwrite and MANIFEST in existing:
@@ -95,7 +106,7 @@ class PartFiles:
 
     def sweep(self, names: Collection[str]) -> None:
         """Remove the temporary files of the parts called *names*, also those of killed processes."""
-        written = set(map(self._temporary_name, names))
+        written = set(map(self._temporary_name, [*names, MANIFEST]))
         beginnings = tuple(temporary_prefix(Path(name)) for name in written)
         self._remove(name for name in self._list() if name in written or name.startswith(beginnings))
 

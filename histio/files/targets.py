@@ -211,8 +211,7 @@ def _replace(path: Path, mode: int | None, *, overwrite: bool, is_last: bool) ->
             if isinstance(error, OSError) and error.filename == str(temporary):
                 error.filename = str(path)
             raise
-    with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
-        _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
@@ -231,9 +230,11 @@ def _place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         temporary.unlink()
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync_folder(folder: Path) -> None:
+    """Make the names of the files in a *folder* durable."""
+    with suppress(OSError):  # some systems cannot open directories, and some file systems cannot sync them
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

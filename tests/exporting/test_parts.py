@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import multiprocessing
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -251,6 +253,15 @@ def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_p
     other.sweep(["part-00000.jsonl.zst"])
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert found == {MANIFEST: b"of one", "part-00000.jsonl.zst": b"a" * 16}
+
+
+def test_an_earlier_export_stays_if_the_manifest_cannot_be_written(tmp_path, monkeypatch):
+    PartFiles(str(tmp_path), False, key="a" * 16).publish([], b"of the earlier one")
+    files = PartFiles(str(tmp_path), True, key="b" * 16)
+    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        files.publish([], b"of the later one")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {MANIFEST: b"of the earlier one"}
 
 
 def test_an_export_that_fails_changes_nothing(history, engine, tmp_path, processes):
