@@ -244,7 +244,7 @@ def test_an_existing_export_is_replaced_only_if_that_is_said(shelf_history, tmp_
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_path, overwrite):
-    one, other = (PartFiles(str(tmp_path), overwrite, key=key * 16) for key in "ab")
+    one, other = (PartFiles(str(tmp_path), overwrite=overwrite, key=key * 16) for key in "ab")
     for files in (one, other):
         (tmp_path / files.temporary("part-00000.jsonl.zst")).write_bytes(files.key.encode())
     one.publish(["part-00000.jsonl.zst"], b"of one")
@@ -256,8 +256,8 @@ def test_of_two_exports_to_one_folder_that_end_together_the_folder_has_one(tmp_p
 
 
 def test_an_earlier_export_stays_if_the_manifest_cannot_be_written(tmp_path, monkeypatch):
-    PartFiles(str(tmp_path), False, key="a" * 16).publish([], b"of the earlier one")
-    files = PartFiles(str(tmp_path), True, key="b" * 16)
+    PartFiles(str(tmp_path), overwrite=False, key="a" * 16).publish([], b"of the earlier one")
+    files = PartFiles(str(tmp_path), overwrite=True, key="b" * 16)
     monkeypatch.setattr("os.fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="No space left"):
         files.publish([], b"of the later one")
