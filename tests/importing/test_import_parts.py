@@ -58,6 +58,7 @@ def opened():
     engines = []
 
     def open_one(engine):
+        engine.dispose()  # a test may kill all connections
         engines.append(histio.create_engine(engine.url))
         return engines[-1]
 
