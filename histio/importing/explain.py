@@ -92,8 +92,8 @@ def _explain_references(kind: Kind, kinds: Iterable[Kind]) -> Iterator[str]:
     """A line if runs of *kind* refer to runs of *kinds*: what it costs, and what would spare it."""
     if any(any(kind.refers_to(other)) for other in kinds if not other.is_catalog):
         yield (
-            f"{kind.name}: refers to runs: where the other run comes later or in the same batch, it takes the"
-            " full path; a file in which the other run comes well before, or was imported before, spares that"
+            f"{kind.name}: runs that refer to runs of the same batch, or to later ones, take the full path; "
+            "those that refer to earlier batches, or to runs that are stored, do not"
         )
 
 

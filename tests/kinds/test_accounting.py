@@ -260,6 +260,10 @@ def test_the_account_tells_what_becomes_of_everything():
         "  in the format: path",
         "  not moved: id (a surrogate primary key), job_id (filled from the owner's row)",
         "rows that do not travel, as no catalog kind has them: Machine, Tag",
+        (
+            "job: runs that refer to runs of the same batch, or to later ones, take the full path; "
+            "those that refer to earlier batches, or to runs that are stored, do not"
+        ),
     ]
 
 
