@@ -243,12 +243,13 @@ class RowFormatter:
 
         Raises:
             DeclinedError: A row needs the full path.
-            TooManyError: There are more than *limit* entries in a ledger of several rows.
+            TooManyError: There are several rows, and more than *limit* entries in a ledger.
         """
         if not rows:
             return Formatted([], [])
         try:
-            reading = _Reading(connection, limit, limit if is_counted else _SHORT, now)
+            most = limit if is_counted else _SHORT
+            reading = _Reading(connection, limit if len(rows) > 1 else _ALL, most, now)
             return self.format_columns(reading, self.arrange(rows))
         except (ValidationError, TypeError, ValueError, LookupError) as error:
             raise DeclinedError from error
