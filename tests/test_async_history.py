@@ -78,7 +78,10 @@ async def all_returned(pool):
 # --- what it has ---------------------------------------------------------------------------------------
 
 INTERNAL = {"bound", "from_bound"}
-METHODS = sorted(name for name in vars(History) if not name.startswith("_") and name not in INTERNAL)
+SYNCHRONOUS = {"export_parts", "import_parts"}
+METHODS = sorted(
+    name for name in vars(History) if not name.startswith("_") and name not in INTERNAL | SYNCHRONOUS
+)
 
 
 def options_of(member):

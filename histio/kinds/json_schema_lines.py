@@ -89,7 +89,7 @@ def _define_counts(kinds: Sequence[str], catalog: Sequence[str]) -> JsonSchema:
     return describe(closed_object(counts, []), described, dict.fromkeys(every, 1))
 
 
-_PART_NAME = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+_PART_NAME = "^[A-Za-z0-9_\\-][A-Za-z0-9_.\\-]*$"
 """The names that a part may have: they lead to no other folder, and to no hidden file."""
 
 _LONGEST_NAME = 200
@@ -123,7 +123,7 @@ def define_manifest(
     place["uuid"] = describe(_any_of(identities), "What identifies it, as in a receipt.", shown)
     shown = _example_of(place, place)
     run = closed_object(place, ["uuid"])
-    plain = {"pattern": _PART_NAME, "maxLength": _LONGEST_NAME, "not": {"pattern": "[^A-Za-z0-9_.-]"}}
+    plain = {"pattern": _PART_NAME, "maxLength": _LONGEST_NAME, "not": {"pattern": "[^A-Za-z0-9_.\\-]"}}
     described = "The name of its file, in the folder of the manifest."
     part = {
         "name": describe({"type": "string", **plain}, described, "part-00000.jsonl.zst"),

@@ -181,6 +181,12 @@ class WholeVisitSchema(VisitSchema):
     names = auto_field()
     place_since = histio.Slug("place", key="since", allow_none=True)
 
+    def load(self, data, **options):
+        return super().load(data, **options)
+
+    def get_attribute(self, obj, attr, default):
+        return super().get_attribute(obj, attr, default)
+
 
 def visit(n, **members):
     return {

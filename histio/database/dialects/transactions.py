@@ -214,19 +214,25 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
     If the database has ended the whole transaction (a deadlock, a full disk, ON CONFLICT ROLLBACK), the
     savepoint no longer exists, and the original error is raised. On SQLite, SQLAlchemy's transaction is ended
     too, because each further statement would be committed.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The block has raised an exception that is not of the database, and the
+            savepoint cannot be rolled back, as after a lost connection.
     """
     nested = connection.begin_nested()
     try:
         yield nested
         if nested.is_active:
             nested.commit()
-    except BaseException:
+    except BaseException as error:
         try:
             nested.close()  # unlike rollback(), also where the release was cancelled
-        except exc.SQLAlchemyError:
+        except exc.SQLAlchemyError as failure:
             root = connection.get_transaction()
             if connection.dialect.name == "sqlite" and root is not None:
                 root.rollback()
+            if isinstance(error, Exception) and not isinstance(error, exc.SQLAlchemyError):
+                raise failure from error  # whoever catches the other one would go on
         raise
 
 
