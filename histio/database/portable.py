@@ -96,4 +96,5 @@ def _arguments(engine: Engine) -> tuple[Any, Mapping[str, Any]] | None:
     kept = inspect.getclosurevars(connect).nonlocals
     plain = str | int | float | None
     named = {name: each if isinstance(each, plain) else type(each) for name, each in kept["cparams"].items()}
-    return tuple(kept["cargs_tup"]), named
+    positional = next(kept[name] for name in ("cargs_tup", "cargs") if name in kept)  # as of 2.1, and before
+    return tuple(positional), named

@@ -157,11 +157,13 @@ class Unplaced:
             Conditions that exclude the refused runs.
         """
         kind, width = self._kind, len(self._keys)
-        # An index finds the NULLs of one column, so that each has its own SELECT.
+        # An index finds the NULLs of one column, so that each has its own SELECT. (In a union, SQLAlchemy 2.0
+        # does not take the same list of keys in several columns twice.)
         selects = [self._select.where(each, *bounds, *criteria) for each in self._unidentified]
         selects += [self._select.where(each, *criteria) for each in self._untimed]
+        rows = dict.fromkeys(tuple(row) for each in selects for row in connection.execute(each))
         problems = []
-        for row in connection.execute(sa.union(*selects)):
+        for row in rows:
             uuid = kind.format_identity(kind.identity.join_parts(row[width : -len(self._lacking)]))
             at = ", ".join(f"{key.key} {value}" for key, value in zip(self._keys, row, strict=False))
             # In a WHERE, MariaDB also takes the time 0000-00-00 for NULL: it is read later, and refused then.

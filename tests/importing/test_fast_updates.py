@@ -132,7 +132,7 @@ def is_the_same_either_way(connection: Connection, edits: list[str]) -> None:
 @pytest.mark.slow
 def test_updates_report_and_store_the_same_either_way(sqlite: Engine) -> None:
     @settings(
-        max_examples=examples(60),
+        max_examples=examples(30),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.lists(st.sampled_from(sorted(EDITS)), min_size=5, max_size=5))
