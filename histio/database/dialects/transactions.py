@@ -232,7 +232,7 @@ def savepoint(connection: Connection) -> Iterator[sa.NestedTransaction]:
             if connection.dialect.name == "sqlite" and root is not None:
                 root.rollback()
             if isinstance(error, Exception) and not isinstance(error, exc.SQLAlchemyError):
-                raise failure from error  # whoever catches the other one would go on
+                raise failure from error  # what catches the other one would go on
         raise
 
 
