@@ -36,7 +36,7 @@ _TICK = 0.05
 
 
 class Workers:
-    """Run tasks, which may be lost with their process, and are repeated then.
+    """Runs tasks, and repeats those that are lost because their process ends.
 
     Args:
         executor: Runs the tasks; None: processes of this machine, which end with the block of `open_workers`.

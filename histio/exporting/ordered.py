@@ -114,7 +114,7 @@ class OrderedRuns:
         return _after(self._sorted_by, [sa.bindparam(name, type_=RAW) for name in names])
 
     def after(self, last: SortKeys) -> sa.ColumnElement[bool]:
-        """The condition for the runs that come after the one with the sort keys *last*."""
+        """A condition for the runs that follow the one with the sort keys *last*."""
         return _after(self._sorted_by, [sa.literal(key, RAW) for key in last])
 
     def between(self, before: SortKeys | None, last: SortKeys | None) -> list[sa.ColumnElement[bool]]:

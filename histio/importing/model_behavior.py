@@ -42,7 +42,7 @@ class Need(enum.IntEnum):
 
 
 class Reason(NamedTuple):
-    """What a model does by itself, in words, and what it needs therefore."""
+    """What a model does when an object is created, in words, and what creating its rows needs."""
 
     text: str
     need: Need

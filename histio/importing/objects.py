@@ -177,7 +177,7 @@ def _places(table: Table, tables: frozenset[Table]) -> Sequence[int]:
 
 
 def read_changes(created: Sequence[NewObject]) -> Changes | None:
-    """What the host's code has changed in the columns of new objects; None: it has done other things too."""
+    """What the host's code has changed in the columns of new objects; None: it has changed more."""
     owners = {
         id(entry): each.new
         for each in created

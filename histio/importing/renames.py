@@ -49,7 +49,7 @@ class Renamer:
         """A copy of an accepted *record* with its slugs renamed, and what was renamed.
 
         Returns:
-            The record itself, if it has none of the slugs; None, if what it has then is not valid.
+            The record itself if it has none of the slugs. None if the renamed record would not be valid.
         """
         changed: dict[str, Any] = {}
         found: list[Renamed] = []

@@ -48,7 +48,7 @@ _PING = 5.0
 
 
 class MomentLostError(Exception):
-    """A transaction that had the moment is gone: everything has to be read again, at another moment."""
+    """A transaction that saw the moment has ended, so the export has to start again at a new moment."""
 
 
 class TooLateError(Exception):

@@ -206,7 +206,7 @@ class RowFormatter:
         return self._statement
 
     def describe(self, statement: sa.Select[Any] | None = None) -> Iterator[str]:
-        """The template and the SELECT of the table, and of each of its ledgers; which fields are called."""
+        """The template, the SELECT and the fields that are called, for the table and each of its ledgers."""
         yield from self._calls
         yield self._template.replace(PLACE, "…")
         yield str((self._statement if statement is None else statement).compile(dialect=self._dialect))

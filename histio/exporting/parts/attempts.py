@@ -24,7 +24,7 @@ from histio.tasks import Workers
 _log = logging.getLogger("histio")
 
 _MOMENTS = 5
-"""At how many moments an export begins before it gives up."""
+"""How often an export starts, each time at a new moment, before it fails."""
 
 _LOOK = 0.5
 """The time between two looks at what workers have finished, in seconds."""

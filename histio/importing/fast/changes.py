@@ -115,21 +115,21 @@ class RowUpdater:
         self._plans = {each.name: each for each in writer.plan.members}
         self._identity = self._plans[table.names[table.identity_members[0]]]
         self._slugs = find_single_slugs(table)
+        plain = {table.names[member]: column for member, column in table.columns.items()}
+        filled: dict[str, Columns] = {name: (column,) for name, column in plain.items()} | self._slugs
         fixed = find_fixed_columns(table, ledger)
         self._changeable = {
             name
-            for name, columns in self._columns_by_name().items()
+            for name, columns in filled.items()
             if fixed.isdisjoint(columns) and (name in self._plans or name in self._slugs)
         }
-        self._renewed = [name for name, [column] in self._plain_columns() if is_renewed(column)]
-        self._set_by_update = {
-            name for name, [column] in self._plain_columns() if column.onupdate is not None
-        }
+        self._renewed = [name for name, column in plain.items() if is_renewed(column)]
+        self._set_by_update = {name for name, column in plain.items() if column.onupdate is not None}
         self._compared = {
             name: (member, field, equal if isinstance(field, Json) or is_called(field) else None)
             for member, name in table.names.items()
             for field in [table.fields[member]]
-            if name in self._columns_by_name() and member not in table.computed
+            if name in filled and member not in table.computed
         }
         self._ambiguous = [
             [table.names[member] for member in reference.slugs]
@@ -137,14 +137,6 @@ class RowUpdater:
             if not self._slugs.keys() & {table.names[member] for member in reference.slugs}
         ]
         self._ledgers = [LedgerUpdater(below, table) for below in writer.ledgers]
-
-    def _plain_columns(self) -> Iterator[tuple[str, Columns]]:
-        table = self._table
-        return ((table.names[member], (column,)) for member, column in table.columns.items())
-
-    def _columns_by_name(self) -> dict[str, Columns]:
-        """By name, the columns that a member fills."""
-        return dict(self._plain_columns()) | self._slugs
 
     def find_changes(self, given: Record, stored: Record, path: Path = START) -> Iterator[Change]:
         """What differs between a *given* record and the *stored* one, row by row.

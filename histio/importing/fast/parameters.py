@@ -141,7 +141,7 @@ _MICROSECOND = len("0000-00-00 00:00:00.000000")
 
 
 def _moments(field: UtcTimestamp, driver: Driver, values: Sequence[str]) -> Sequence[str]:
-    """Times in UTC: as on the wire if the driver takes that, else with a space and six digits."""
+    """Times in UTC, in wire form if the driver takes it; otherwise with a space and six digits."""
     if not values:
         return []
     joined = "".join(values)

@@ -149,7 +149,7 @@ class TablePlan:
     ledgers: Sequence[LedgerPlan]
 
     def describe(self) -> Iterator[str]:
-        """The columns that are written of the table and of each of its ledgers; which fields are called."""
+        """The columns that are written and the fields that are called, for the table and each ledger."""
         called = {each.column: each for each in self.members if isinstance(each, FieldPlan)}
         for member, column in self.table.columns.items():
             if column in called:
