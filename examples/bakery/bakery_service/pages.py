@@ -49,7 +49,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 MESSAGES = {
-    HTTPStatus.FORBIDDEN: "The request came from another site, so nothing was done.",
+    HTTPStatus.FORBIDDEN: "The request came from another site. Nothing was done.",
     HTTPStatus.NOT_FOUND: "There is no such page. A file that is not imported is removed after a while: "
     "upload it again.",
     HTTPStatus.REQUEST_TIMEOUT: "The upload has stalled. Nothing was imported. Try again.",
@@ -79,7 +79,9 @@ def create_pages(bakery: Bakery) -> FastAPI:
     pages.add_exception_handler(HTTPException, refused)
     pages.add_exception_handler(RequestValidationError, not_found)
     pages.add_exception_handler(ClientDisconnect, gone)
+    pages.add_exception_handler(FileNotFoundError, not_found)
     pages.add_exception_handler(BlockingIOError, in_use)
+    pages.add_exception_handler(histio.ReceiptError, wrong_receipt)
     pages.add_exception_handler(exc.TimeoutError, busy)
     pages.add_exception_handler(exc.DBAPIError, failed)
     return pages
@@ -163,7 +165,7 @@ async def show_home(
 @router.post("/imports")
 async def upload(request: Request, bakery: TheBakery) -> Response:
     """Keep the file of a form. Nothing is imported until somebody has seen its preview."""
-    form = LimitedRequest(request, bakery.limits).form(max_files=1, max_fields=0)
+    form = LimitedRequest(request, bakery.limits).form(max_files=1, max_fields=1)
     async with form as fields:
         file = fields.get("file")
         if not isinstance(file, UploadFile) or not file.filename:
@@ -207,7 +209,10 @@ async def preview(
 async def apply(request: Request, bakery: TheBakery, found: OfPath, options: OfQuery) -> Response:
     """Import the file as it was previewed, with a receipt. A second time, show what the first has done."""
     if found.report is None:
-        report = await import_upload(bakery, found, options)
+        try:
+            report = await import_upload(bakery, found, options)
+        except histio.DocumentError:
+            return await preview(request, bakery, found, options)
         if report.withheld or (report.rejected and not options.partial):
             return await preview(request, bakery, found, options, was_withheld=True)
         found.finish(report.to_dict())
@@ -302,14 +307,19 @@ async def refused(request: Request, error: HTTPException) -> Response:
     return answer
 
 
-async def not_found(request: Request, _error: RequestValidationError) -> Response:
-    """A URL that no page has."""
+async def not_found(request: Request, _error: RequestValidationError | FileNotFoundError) -> Response:
+    """A URL that no page has, or an upload that another request has just imported or discarded."""
     return await refused(request, HTTPException(404))
 
 
 async def in_use(request: Request, _error: BlockingIOError) -> Response:
     """Another request writes or reads the same receipt."""
     return await refused(request, HTTPException(409))
+
+
+async def wrong_receipt(request: Request, error: histio.ReceiptError) -> Response:
+    """The receipt is that of another database, for example because this one has moved."""
+    return page(request, "message.html", 409, title="The import cannot be undone", text=str(error))
 
 
 async def busy(request: Request, _error: exc.TimeoutError) -> Response:

@@ -81,7 +81,7 @@ def _place(problem: dict[str, Any]) -> str:
 
 
 def group_by_run(revisions: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, str]]]:
-    """By kind and identity of a run, the members that an update changes, with their values before and after."""
+    """By kind and identity of a run, the members that an update changes, with both their values."""
     runs: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for each in revisions:
         change = {"member": each["pointer"], "stored": _text(each["stored"]), "given": _text(each["given"])}
