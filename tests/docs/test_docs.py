@@ -204,7 +204,12 @@ def test_every_link_leads_somewhere(page):
 @pytest.mark.parametrize("page", ALL, ids=str)
 def test_no_line_is_too_long(page):
     shown = {line for block in page.blocks if block.title for line in block.code.splitlines()}
-    assert [line for line in page.text.splitlines() if len(line) > 120 and line not in shown] == []
+    unbreakable = ("|", "{% include")  # rows of tables, and tags, are one line each
+    assert [
+        line
+        for line in page.text.splitlines()
+        if len(line) > 120 and line not in shown and not line.startswith(unbreakable)
+    ] == []
 
 
 def test_every_page_is_in_the_navigation_once():
