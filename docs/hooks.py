@@ -8,14 +8,13 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from histio.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PLOT = ROOT / "benchmarks" / "speed.svg"
 INCLUDED = (ROOT / "schemas" / "history-1.0.schema.json", PLOT)
-
-_OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./[^)]+\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -25,17 +24,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Adapt links to the added files, and remove links to files that are only in the checkout.
 
     Replaces the comment `plot` with the plot, if there is one, and the comment `commands` with the help of
     all commands.
     """
-    plot = f"![Runs per second of each program](../{PLOT.relative_to(ROOT)})" if PLOT.exists() else ""
+    up = "../" * page.file.src_uri.count("/")
+    plot = f"![Runs per second of each program]({up}{PLOT.name})" if PLOT.exists() else ""
     markdown = markdown.replace("<!-- plot -->", plot).replace("<!-- commands -->", _commands())
     for path in INCLUDED:
-        markdown = markdown.replace(f"(../{path.relative_to(ROOT)})", f"({path.name})")
-    return _OUTSIDE.sub(r"\1", markdown)
+        markdown = markdown.replace(f"({up}../{path.relative_to(ROOT)})", f"({up}{path.name})")
+    return re.sub(rf"\[([^]]+)\]\({up}\.\./[^)]+\)", r"\1", markdown)
 
 
 def _commands() -> str:

@@ -27,7 +27,7 @@ Code = Literal[
     "truncated",
     "corrupt",
 ]
-"""The codes of problems, which are stable. `docs/problems.md` has the cause and the solution of each."""
+"""The codes of problems, which are stable. `docs/reference/problems.md` has their causes and solutions."""
 
 
 KEPT = 1_000

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PLACES = (
     "*.md",
     ".github/**/*.md",
-    "docs/*.md",
+    "docs/**/*.md",
     "histio/**/*.py",
     "benchmarks/**/*.py",
     "benchmarks/*.md",

@@ -1,5 +1,5 @@
 // Package history reads and writes the files of histio: sealed streams, documents and receipts of format 1.0.
-// It was written from docs/format.md alone, and needs nothing but the standard library.
+// It was written from docs/reference/format.md alone, and needs nothing but the standard library.
 package history
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The types below are the tables of docs/format.md: `json` names a member and `is` the rule of its value. With a
+// The types below are the tables of docs/reference/format.md: `json` names a member and `is` the rule of its value. With a
 // question mark, a reader accepts its absence.
 var (
 	// Kinds are those of the catalog, then those of run, in the order in which a writer writes them.

@@ -236,7 +236,7 @@ def test_every_type_that_sqlalchemy_ships_is_decided():
 
 @pytest.mark.slow
 def test_the_page_of_options_names_the_field_of_every_type():
-    rows = Page("docs/options.md").table("Which field for which column")
+    rows = Page("docs/reference/options.md").table("Which field for which column")
     told = {name: field for names, field, _ in rows for name in re.findall(r"`(\w+)`", names)}
     newer = EXACT.keys() - shipped()  # types that this version of SQLAlchemy lacks
     cases = {name: case for name, case in EXACT.items() if name not in newer}

@@ -350,6 +350,6 @@ def test_quicktype_makes_types_that_compile(folder, tmp_path, schema, file):
 
 
 def test_the_page_of_the_format_has_these_options():
-    page = (ROOT / "docs" / "format.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "format.md").read_text("utf-8")
     options = [SENTINEL, *(options for _, options, _ in COMPILERS.values())]
     assert [" ".join(each) for each in options if " ".join(each) not in page] == []

@@ -255,7 +255,7 @@ def count_of(cell: str) -> int:
 
 
 def read_table() -> dict[str, Row]:
-    page = (ROOT / "docs" / "format.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "format.md").read_text("utf-8")
     rows = re.findall(
         r"^\| \[(.*?)\] \|.*\| (all.*?) \| (all.*?) \| (all.*?) \| (.*?) ?\|$", page, re.MULTILINE
     )
@@ -300,14 +300,14 @@ def test_the_table_says_on_how_many_texts_validators_agree():
 
 
 def test_the_page_says_how_many_texts_there_are():
-    page = " ".join((ROOT / "docs" / "format.md").read_text("utf-8").split())
+    page = " ".join((ROOT / "docs" / "reference" / "format.md").read_text("utf-8").split())
     documents, fragments = PARTS
     assert f"the {documents} documents of the corpus, {fragments} fragments and {MUTANTS:,} mutants" in page
 
 
 def test_the_table_has_the_installed_versions_of_the_packages_of_npm():
     lock = json.loads((PROGRAMS / "package-lock.json").read_text("utf-8"))["packages"]
-    page = (ROOT / "docs" / "format.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "format.md").read_text("utf-8")
     shown = dict(re.findall(r"^\| \[(.*?)\] \| ([0-9.]+) \|", page, re.MULTILINE))
     names = [
         name.removeprefix("node_modules/") for name in lock if name.removeprefix("node_modules/") in TABLE

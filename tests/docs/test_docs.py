@@ -28,10 +28,13 @@ from tests.support.markdown import Page, shell
 from tests.support.streams import stream_of
 from tests.support.tools import ROOT, give_up
 
-PAGES = {path.name: Page(f"docs/{path.name}") for path in sorted((ROOT / "docs").glob("*.md"))}
+DOCS = ROOT / "docs"
+PAGES = {
+    name: Page(f"docs/{name}") for name in sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+}
 README = Page("README.md")
 ALL = [README, *PAGES.values()]
-GUIDES = [page for name, page in PAGES.items() if name not in ("api.md", "changelog.md")]
+GUIDES = [page for name, page in PAGES.items() if name not in ("reference/api.md", "changelog.md")]
 
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
 SCHEMA = json.loads(PUBLISHED.read_text("utf-8"))
@@ -98,14 +101,14 @@ def test_every_document_is_valid(name, code):
     Draft202012Validator(part.get(name, SCHEMA)).validate(json.loads(code))
 
 
-@on(PAGES["format.md"])
+@on(PAGES["reference/format.md"])
 def test_the_stream_that_is_shown_is_whole_and_written_as_exports_are(ran):
     shown, copy = ran.folder / "history.jsonl", ran.folder / "copy.jsonl"
     histio.merge([shown], copy)
     assert copy.read_text("utf-8").splitlines()[1:] == shown.read_text("utf-8").splitlines()[1:]
 
 
-@on(PAGES["format.md"])
+@on(PAGES["reference/format.md"])
 def test_the_reader_that_is_shown_splits_lines_only_at_line_feeds(ran):
     text = "\x85\u2028\u2029\x7f"
     path = ran.folder / "separators.jsonl"
@@ -155,7 +158,7 @@ def test_every_command_works(command):
     VERIFIED[command.split(maxsplit=1)[0]](command)
 
 
-@on(PAGES["format.md"])
+@on(PAGES["reference/format.md"])
 def test_the_command_of_ajv_finds_the_history_valid_and_another_document_invalid(ran):
     [command] = [command for command in OTHERS if command.startswith("npx ")]
     shutil.copy(PUBLISHED, ran.folder)
@@ -206,10 +209,10 @@ def test_no_line_is_too_long(page):
 
 def test_every_page_is_in_the_navigation_once():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2].partition("\n\n")[0]
-    assert sorted(re.findall(r"[\w-]+\.md", navigation)) == sorted(PAGES)
+    assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(PAGES)
 
 
-@pytest.mark.parametrize("name", re.findall(r"`(test_\w+)`", PAGES["promises.md"].text))
+@pytest.mark.parametrize("name", re.findall(r"`(test_\w+)`", PAGES["reference/promises.md"].text))
 def test_every_promise_has_its_test(name):
     assert len(list((ROOT / "tests").rglob(f"{name}.py"))) == 1
 
@@ -232,7 +235,7 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
 
 def generated(module):
     """The names of *module* that the reference has an entry for."""
-    return re.findall(rf"^::: {re.escape(module)}\.(\w+)$", PAGES["api.md"].text, re.MULTILINE)
+    return re.findall(rf"^::: {re.escape(module)}\.(\w+)$", PAGES["reference/api.md"].text, re.MULTILINE)
 
 
 def test_the_reference_has_every_public_name():
@@ -241,7 +244,7 @@ def test_the_reference_has_every_public_name():
 
 def test_the_reference_has_the_conformance_kit():
     # A module has the name of the function too, and would be taken for it.
-    assert "\n### cases\n" in PAGES["api.md"].text
+    assert "\n### cases\n" in PAGES["reference/api.md"].text
     assert sorted(["cases", *generated("histio.testing")]) == sorted(testing.__all__)
 
 
@@ -251,17 +254,17 @@ def test_the_reference_has_the_bundled_models():
 
 
 def test_every_code_of_a_problem_has_a_section_and_no_other():
-    sections = re.findall(r"^### `([\w-]+)`$", PAGES["problems.md"].text, re.MULTILINE)
+    sections = re.findall(r"^### `([\w-]+)`$", PAGES["reference/problems.md"].text, re.MULTILINE)
     assert sorted(sections) == sorted(typing.get_args(Code))
 
 
 def test_the_exit_codes_are_those_of_the_command_line():
-    rows = PAGES["cli.md"].table("**Exit codes**:")
+    rows = PAGES["reference/cli.md"].table("**Exit codes**:")
     assert [int(code) for code, _ in rows] == sorted(ExitCode)
 
 
 def test_every_attribute_of_a_problem_has_a_row():
-    names = re.findall(r"`(\w+)`", " ".join(cells[0] for cells in PAGES["problems.md"].table()))
+    names = re.findall(r"`(\w+)`", " ".join(cells[0] for cells in PAGES["reference/problems.md"].table()))
     assert names == list(histio.Problem.__dataclass_fields__)
 
 
@@ -276,7 +279,7 @@ MEMBERS = {
 
 @pytest.mark.parametrize(("above", "definition"), MEMBERS.items())
 def test_the_format_has_every_member_in_its_order_and_tells_whether_it_is_required(above, definition):
-    rows = PAGES["format.md"].table(above)
+    rows = PAGES["reference/format.md"].table(above)
     told = {name: required for names, required, _ in rows for name in re.findall(r"`(\w+)`", names)}
     rule = SCHEMA["$defs"][definition]
     assert list(told) == list(rule["properties"])
@@ -286,7 +289,7 @@ def test_the_format_has_every_member_in_its_order_and_tells_whether_it_is_requir
 def test_the_format_has_every_member_of_the_catalog_in_its_order():
     members = {
         kind.strip("`"): [each.strip("`") for each in required.split(", ")]
-        for _, kind, required in PAGES["format.md"].table("The catalog")
+        for _, kind, required in PAGES["reference/format.md"].table("The catalog")
     }
     assert list(members) == list(histio.History().catalog)
     for kind, required in members.items():
@@ -296,7 +299,7 @@ def test_the_format_has_every_member_of_the_catalog_in_its_order():
 
 
 def test_the_limits_are_those_of_imports():
-    shown = {option.strip("`"): limit for option, limit, _ in PAGES["security.md"].table("Limits")}
+    shown = {option.strip("`"): limit for option, limit, _ in PAGES["reference/security.md"].table("Limits")}
     assert shown == {
         "max_bytes": f"{files.MAX_BYTES / 2**30:.0f} GiB",
         "max_line_bytes": f"{files.MAX_LINE_BYTES / 2**20:.0f} MiB",
@@ -323,25 +326,25 @@ def test_every_function_of_the_conformance_kit_is_in_a_guide(name):
 
 @pytest.mark.parametrize("option", sorted(OPTIONS))
 def test_every_option_of_a_field_is_named(option):
-    assert re.search(rf"`{option}`|\b{option}=", PAGES["options.md"].text)
+    assert re.search(rf"`{option}`|\b{option}=", PAGES["reference/options.md"].text)
 
 
 def test_every_option_of_meta_has_a_row():
     known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
-    assert {option.strip("`") for option, *_ in PAGES["options.md"].table("Meta")} == known
+    assert {option.strip("`") for option, *_ in PAGES["reference/options.md"].table("Meta")} == known
 
 
 def test_every_option_of_a_history_has_a_row():
     known = inspect.signature(histio.History).parameters.keys() - {"bind"}
-    rows = PAGES["options.md"].table("History")
+    rows = PAGES["reference/options.md"].table("History")
     assert {option.strip("`") for option, *_ in rows if "…" not in option} == known
 
 
-@on(PAGES["options.md"])
+@on(PAGES["reference/options.md"])
 @pytest.mark.parametrize("heading", ["Every field", "Values", "References", "Meta", "History"])
 def test_every_example_can_be_made(ran, heading):
     names = {**vars(fields), **vars(validate), **vars(histio), **vars(audits), **vars(charts), **ran.names}
-    made = [example.strip("`") for *_, example in PAGES["options.md"].table(heading)]
+    made = [example.strip("`") for *_, example in PAGES["reference/options.md"].table(heading)]
     assert made
     for example in made:
         exec(example, dict(names))
@@ -351,7 +354,7 @@ def test_every_example_can_be_made(ran, heading):
 def test_everything_that_can_be_bound_has_a_row(bind):
     [found] = [
         what
-        for cells, what in PAGES["transactions.md"].table("What a History is bound to")
+        for cells, what in PAGES["how-to/transactions.md"].table("What a History is bound to")
         if f"`{bind.__name__}`" in cells
     ]
     assert found
@@ -364,7 +367,7 @@ def source(*modules):
 
 
 @pytest.mark.parametrize(
-    "message", [cells[0].strip("`") for cells in PAGES["hosts.md"].table("What cannot be bound")]
+    "message", [cells[0].strip("`") for cells in PAGES["how-to/hosts.md"].table("What cannot be bound")]
 )
 def test_every_message_is_one_of_histios(message):
     assert message in source("**/*.py")
@@ -372,7 +375,7 @@ def test_every_message_is_one_of_histios(message):
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_event_for_which_the_unit_of_work_writes_is_named(event):
-    assert f"`{event}`" in PAGES["unit-of-work.md"].text
+    assert f"`{event}`" in PAGES["explanation/unit-of-work.md"].text
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=str)

@@ -23,7 +23,7 @@ from celery.backends.database.models import TaskExtended, TaskSet
 from celery.result import GroupResult
 
 
-# In docs/recipes.md:
+# In docs/how-to/recipes.md:
 class TaskSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = TaskExtended, "task", "tasks"
@@ -45,7 +45,7 @@ class TaskSchema(histio.RunSchema):
     stamps = Bytes(allow_none=True)
 
 
-# So far docs/recipes.md.
+# So far docs/how-to/recipes.md.
 
 
 class TaskSetSchema(histio.RunSchema):

@@ -46,7 +46,7 @@ class ViewSchema(histio.AutoRunSchema):
         timestamp, identity = None, "name"
 
 
-# In docs/recipes.md:
+# In docs/how-to/recipes.md:
 class GrantSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = PermissionView, "grant", "grants"
@@ -64,7 +64,7 @@ class RoleSchema(histio.AutoRunSchema):
     permissions = SlugList("permissions", key=("permission.name", "view_menu.name"), text=True)
 
 
-# So far docs/recipes.md.
+# So far docs/how-to/recipes.md.
 
 
 class GroupSchema(histio.AutoRunSchema):

@@ -80,7 +80,7 @@ class CodeSchema(histio.AutoRecordSchema):
     client = Slug("client", key="identifier", text=True, allow_none=True)
 
 
-# In docs/recipes.md:
+# In docs/how-to/recipes.md:
 class ShareSchema(histio.AutoRecordSchema):
     class Meta:
         model = orm.Share
@@ -107,7 +107,7 @@ class SpawnerSchema(histio.AutoRecordSchema):
     share_codes = Nested(ShareCodeSchema, many=True)
 
 
-# So far docs/recipes.md.
+# So far docs/how-to/recipes.md.
 
 
 class UserRoleSchema(histio.AutoRecordSchema):

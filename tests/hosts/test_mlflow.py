@@ -54,7 +54,7 @@ class ExperimentSchema(histio.AutoRunSchema):
     tags = Nested(ExperimentTagSchema, many=True)
 
 
-# In docs/recipes.md:
+# In docs/how-to/recipes.md:
 class MetricSchema(histio.AutoRecordSchema):
     class Meta:
         model = models.SqlMetric
@@ -63,7 +63,7 @@ class MetricSchema(histio.AutoRecordSchema):
     timestamp = Epoch(unit="ms", required=True)
 
 
-# So far docs/recipes.md.
+# So far docs/how-to/recipes.md.
 
 
 class LatestMetricSchema(histio.AutoRecordSchema):

@@ -82,7 +82,7 @@ class HeartbeatSchema(histio.AutoRecordSchema):
         model = models.TrialHeartbeatModel
 
 
-# In docs/recipes.md:
+# In docs/how-to/recipes.md:
 class TrialSchema(histio.RunSchema):
     class Meta:
         model, kind, collection = models.TrialModel, "trial", "trials"
@@ -102,7 +102,7 @@ class TrialSchema(histio.RunSchema):
     heartbeats = Nested(HeartbeatSchema, many=True)
 
 
-# So far docs/recipes.md.
+# So far docs/how-to/recipes.md.
 
 
 def open_storage(url):

@@ -89,7 +89,7 @@ class Page:
         found = re.search(r"The code continues from \[[^]]+\]\(([^)]+)\)", text)
         if found is None:
             return []
-        page = Page(str(self.path.with_name(found[1]).relative_to(ROOT)))
+        page = Page(str((self.path.parent / found[1]).resolve().relative_to(ROOT)))
         return [*page.before, page]
 
     @property

@@ -22,7 +22,7 @@ from tests.support.bakery import consumption, document, production_run, without
 from tests.support.streams import line, text_of
 
 MEMORY_OF_A_BYTE = 60
-"""Bytes of memory for each byte of a run; docs/security.md states it."""
+"""Bytes of memory for each byte of a run; docs/reference/security.md states it."""
 MEMORY_OF_A_FREE_BYTE = 150
 """The same for a field of type Json, or a list of slugs."""
 MEMORY = 30_000_000
@@ -282,7 +282,7 @@ def test_a_compressed_bomb_takes_the_memory_of_its_limits_only(history):
 
 
 def test_the_page_on_security_states_how_much_memory_files_may_take():
-    page = Path(__file__).parents[2] / "docs" / "security.md"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "security.md"
     stated = " ".join(page.read_text().split())
     assert f"a malicious one up to {MEMORY_OF_A_BYTE} times" in stated
     assert f"up to {MEMORY_OF_A_FREE_BYTE} times" in stated

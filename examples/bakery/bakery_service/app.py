@@ -40,7 +40,7 @@ class Bakery:
     limits: Limits
 
 
-# Included in docs/service.md:
+# Included in docs/how-to/service.md:
 class Service(FastAPI):
     """Describes itself by OpenAPI, with the schemas of the history's format as components."""
 
@@ -129,7 +129,7 @@ async def download(
     return Download(spool, bakery.limits, MEDIA_TYPES[form])
 
 
-# In docs/service.md:
+# In docs/how-to/service.md:
 @router.post("/history.{form}", openapi_extra=UPLOAD)
 async def upload(
     bakery: TheBakery,
@@ -166,7 +166,7 @@ async def import_spool(bakery: Bakery, spool: Spool, options: dict[str, Any]) ->
     return await bakery.history.import_file(spool, max_bytes=bakery.limits.size, **options)
 
 
-# So far in docs/service.md.
+# So far in docs/how-to/service.md.
 async def bad_document(_request: Request, error: histio.DocumentError) -> Answer:
     """An upload that cannot be read, is not complete or too large; nothing of it was written."""
     status = 413 if any(problem.code == "out-of-range" for problem in error.problems) else 422

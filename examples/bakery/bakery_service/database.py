@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bakery_service.transfer import Limits
 
 
-# In docs/service.md:
+# In docs/how-to/service.md:
 def engine_of(url: str, limits: Limits) -> AsyncEngine:
     """An engine for *url*, such as ``sqlite+aiosqlite:///bakery.db`` or ``postgresql+psycopg://…``."""
     is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
@@ -31,7 +31,7 @@ def engine_of(url: str, limits: Limits) -> AsyncEngine:
     return engine
 
 
-# So far in docs/service.md.
+# So far in docs/how-to/service.md.
 def _log_ahead(dbapi_connection: Any, _record: Any) -> None:
     cursor = dbapi_connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")  # or a download would stop all writing

@@ -65,7 +65,7 @@ class Spool(tempfile.SpooledTemporaryFile[bytes]):
             raise HTTPException(413, f"more than {self._limit} bytes", CLOSE)
 
 
-# In docs/service.md:
+# In docs/how-to/service.md:
 async def receive(request: Request, limits: Limits) -> Spool:
     """The body of a *request*, as soon as all of it is here; compressed bodies stay compressed.
 
@@ -93,7 +93,7 @@ async def receive(request: Request, limits: Limits) -> Spool:
         return spool
 
 
-# So far in docs/service.md.
+# So far in docs/how-to/service.md.
 
 
 class Download(StreamingResponse):

@@ -13,7 +13,7 @@ import {
 
 const FOLDER = new URL("../../../../tests/streams/", import.meta.url);
 
-/** A case of tests/streams/cases.json; docs/format.md describes it. */
+/** A case of tests/streams/cases.json; docs/reference/format.md describes it. */
 interface Case extends Partial<Omit<Trailer, "counts">> {
   file: string;
   type: "stream" | "receipt";
