@@ -251,9 +251,14 @@ def test_a_command_that_fails_at_once_prints_no_json(home, run, command, code, o
 
 
 def test_an_object_that_breaks_off_is_incomplete(home, run):
-    code, printed, errors = run(f"verify cut.jsonl {BRANCH} --json")
-    assert (code, "without its trailer" in errors) == (ExitCode.BAD, True), (printed, errors)
-    assert (printed.startswith("{"), printed.rstrip().endswith("}\n}")) == (True, False)
+    header = {
+        "header": {"version": "1.0", "exported_at": "2025-12-09T12:00:00Z", "kinds": ["production_run"]}
+    }
+    lines = [header, {"production_run": production_run(1, per_unit_cost="9")}]
+    Path("cut.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, printed, errors = run("audit cut.jsonl --json")
+    assert (code, "without its trailer" in errors) == (ExitCode.BAD, True)
+    assert printed.startswith('{\n  "problems": [\n    {')
     with pytest.raises(json.JSONDecodeError):
         json.loads(printed)
 
