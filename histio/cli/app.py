@@ -44,6 +44,7 @@ _COMMANDS = (
     "merge",
     "audit",
     "report",
+    "flatten",
     "explain",
     "scaffold",
     "schema",
