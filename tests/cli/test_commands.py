@@ -347,7 +347,7 @@ def test_several_files_are_one_import(home, run):
     assert code == ExitCode.REJECTS
     assert f"{file}: /production_runs/1/recipe_slug: Recipe not found: gone" in printed
     assert "run histio references FILE --url" in printed
-    assert '"file": "new.json"' in Path("rejects.jsonl").read_text()
+    assert '"file":"new.json"' in Path("rejects.jsonl").read_text()
     page = Path("page.html").read_text()
     assert f"{file} and 2 more" in page
     assert f"<td>{file} /production_runs/1/recipe_slug</td>" in page
