@@ -32,7 +32,7 @@ _CHANGES = 20
 """The number of changes of one run that are printed."""
 
 
-def _print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
+def print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
     """Print the first few *problems* of each code.
 
     Args:
@@ -71,8 +71,8 @@ def print_findings(
         problems = tuple(
             replace(each, message=f"{each.kind} {each.uuid}: {each.message}") for each in problems
         )
-    _print_problems("Problems", problems, report.problem_count, err=err)
-    _print_problems("Warnings", report.warnings, report.warning_count, err=err)
+    print_problems("Problems", problems, report.problem_count, err=err)
+    print_problems("Warnings", report.warnings, report.warning_count, err=err)
 
 
 def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequence[str]) -> None:

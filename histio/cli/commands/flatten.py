@@ -27,7 +27,7 @@ from histio.cli.printing import (
     report_unprintable,
     show_file,
 )
-from histio.cli.results import print_findings
+from histio.cli.results import print_problems
 
 
 @click.command()
@@ -110,11 +110,11 @@ def _print_report(report: histio.FlattenReport, folder: str, *, for_excel: bool)
     print_line(f"Wrote {escape(files)}, {size}, to {show_file(folder)}.")
     if report.formulas:
         begin = "1 text begins" if report.formulas == 1 else f"{report.formulas:,} texts begin"
-        end = "and got an apostrophe" if for_excel else "so do not open them in Excel: use --for-excel or xlsx"
+        end = "and got an apostrophe" if for_excel else "which Excel would run: use --for-excel, or xlsx"
         print_line(f"{begin} like a formula, {end}.", err=not for_excel)
     if report.texts:
         are = "1 number is" if report.texts == 1 else f"{report.texts:,} numbers are"
         print_line(f"{are} text, with more than 15 digits: sums in a spreadsheet leave them out.", err=True)
     if report.invalid:
         print_line(f"Left out: {report.invalid:,}, invalid or repeated.", err=True)
-        print_findings(report, err=True)
+        print_problems("Problems", report.problems, report.problem_count, err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from marshmallow.fields import Field, String
@@ -55,8 +55,7 @@ class ColumnType:
 
     Attributes:
         name: What its values are. ``decimal``: decimal text, or an integer that 64 bits may not hold.
-            ``integer``: one that they hold, unless the schema has no bounds for it. ``json``: JSON text of any
-            value.
+            ``integer``: one that they hold, unless its field has no bounds. ``json``: JSON text of any value.
         digits: How many digits a decimal has at most.
         scale: How many of them are after the point.
     """
@@ -79,38 +78,44 @@ class Column:
     Attributes:
         name: Its name.
         type: The type of its values.
-        member: The member of a record that it has the value of; a key of the owner has that of the owner.
-        field: The field of the member; None: the column counts entries.
+        member: The member of a record that it has the value of; None: it has the positions of entries.
+        normalize: Converts a valid value, which is not null, to the form in which an export writes it; None:
+            it has that form already.
     """
 
     name: str
     type: ColumnType
-    member: str = ""
-    field: Field[Any] | None = None
+    member: str | None = None
+    normalize: Convert | None = None
+
+    @classmethod
+    def of_field(cls, name: str, field: Field[Any]) -> Column:
+        """The column for the member called *name*."""
+        return cls(name, type_of(field), name, _normalizer(field))
 
     def read(self, record: Mapping[str, Any]) -> Any:
         """The value in a valid *record*, as an export writes it; as JSON text if it has no other type.
 
         None: it is null, or the record has no such member.
         """
-        value = record.get(self.member)
+        value = None if self.member is None else record.get(self.member)
         if value is None:
             return None
-        if isinstance(self.field, WireField) and not isinstance(self.field.rule, _ALWAYS_CANONICAL):
-            value = self.field.to_wire(self.field.from_wire(value))
+        if self.normalize is not None:
+            value = self.normalize(value)
         if self.type.name == "json" or (self.type.name == "text" and not isinstance(value, str)):
             return encode(value)
         return value
 
     def renamed(self, name: str) -> Column:
         """The same column with another *name*."""
-        return Column(name, self.type, self.member, self.field)
+        return replace(self, name=name)
 
 
 def type_of(field: Field[Any]) -> ColumnType:
     """The type of the column for the values of a *field*."""
     if isinstance(field, Slug):
-        if field.many or len(field.key) > 1:
+        if _is_composed(field):
             return ColumnType("json")
         return TEXT if field.rule is field else type_of(field.rule)
     if isinstance(field, FixedDecimal):
@@ -122,3 +127,17 @@ def type_of(field: Field[Any]) -> ColumnType:
             return INTEGER
         return ColumnType("decimal", max(len(str(abs(low))), len(str(abs(high)))))
     return ColumnType(next((name for cls, name in _NAMES if isinstance(field, cls)), "json"))
+
+
+def _normalizer(field: Field[Any]) -> Convert | None:
+    if not isinstance(field, WireField):
+        return None
+    if not _is_composed(field) and isinstance(field.rule, _ALWAYS_CANONICAL):
+        return None
+    wire = field
+    return lambda value: wire.to_wire(wire.from_wire(value))
+
+
+def _is_composed(field: Field[Any]) -> bool:
+    """Whether a *field* has several keys, or a key of several columns."""
+    return isinstance(field, Slug) and (field.many or len(field.key) > 1)

@@ -92,9 +92,7 @@ class _ParquetFile:
             self._write_group()
 
     def _make_batch(self) -> None:
-        columns = [
-            self._array(number, values) for number, values in enumerate(zip(*self._rows, strict=True))
-        ]
+        columns = [self._array(number, values) for number, values in enumerate(zip(*self._rows, strict=True))]
         batch = self._arrow.record_batch(columns, schema=self._writer.schema)
         self._batches.append(batch)
         self._size += batch.nbytes

@@ -65,7 +65,13 @@ def open_database(bound: Bound, kinds: Sequence[Kind] | None) -> Iterator[tuple[
 
 @contextmanager
 def open_file(
-    path: FilePath, bound: Bound, kinds: Sequence[Kind] | None, limits: Limits, invalid: Invalid, *, skip: bool
+    path: FilePath,
+    bound: Bound,
+    kinds: Sequence[Kind] | None,
+    limits: Limits,
+    invalid: Invalid,
+    *,
+    skip: bool,
 ) -> Iterator[tuple[Sequence[Kind], Records]]:
     """Open a file to read the records of *kinds*, in its order.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from histio.inspecting.flat.columns import INTEGER, Column, type_of
+from histio.inspecting.flat.columns import INTEGER, Column
 from histio.kinds.table import Kind, Ledger, Table
 
 
@@ -48,7 +48,7 @@ class FlatTable:
         yield self, [*keys, *(column.read(record) for column in self.own)]
         for name, ledger, below in self.ledgers:
             # The first keys identify the run, whose own table does not have them.
-            owner = keys or [column.read(record) for column in below.keys if column.field is not None]
+            owner = keys or [column.read(record) for column in below.keys if column.member is not None]
             for position, entry in enumerate(ledger.to_list(record.get(name)), 1):
                 yield from below.rows(entry, *owner, *([position] if ledger.many else []))
 
@@ -82,7 +82,7 @@ def _plan_ledger(
 def _own_columns(table: Table) -> tuple[Column, ...]:
     ledgers = {ledger.member for ledger in table.ledgers}
     fields = ((table.names[member], each) for member, each in table.fields.items() if member not in ledgers)
-    return tuple(Column(name, type_of(each), name, each) for name, each in fields)
+    return tuple(Column.of_field(name, each) for name, each in fields)
 
 
 def _unique(keys: Sequence[Column], own: Sequence[Column]) -> tuple[Column, ...]:

@@ -36,16 +36,12 @@ _FIRST_DAY = dt.date(1900, 3, 1)
 class WorkbookWriter(TableWriter):
     """Writes a workbook with a sheet for each table, and further sheets for rows that one cannot hold.
 
-    Args:
-        most_rows: The number of rows of a sheet, with the heading.
-
     Raises:
         ImportError: XlsxWriter is not installed.
     """
 
-    def __init__(self, *, most_rows: int = _MOST_ROWS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._most_rows = most_rows
         try:
             self._library = importlib.import_module("xlsxwriter")
         except ImportError as error:
@@ -93,7 +89,7 @@ class WorkbookWriter(TableWriter):
         return name
 
     def write(self, table: FlatTable, row: Sequence[Any]) -> None:
-        filled = self.rows[table.name] % (self._most_rows - 1)
+        filled = self.rows[table.name] % (_MOST_ROWS - 1)
         if filled == 0 and self.rows[table.name]:
             self._add_sheet(table)
         sheet = self._sheets[table.name][-1]
@@ -121,7 +117,8 @@ class WorkbookWriter(TableWriter):
             self.texts += 1
             sheet.write_string(*cell, text)
         else:
-            sheet.write_number(*cell, number, self._format("0." + "0" * column.scale if column.scale else "0"))
+            shown = self._format("0." + "0" * column.scale if column.scale else "0")
+            sheet.write_number(*cell, number, shown)
 
     def _write_double(self, sheet: Any, cell: tuple[int, int], value: Any, _type: ColumnType) -> None:
         sheet.write_number(*cell, float(value))
@@ -130,12 +127,12 @@ class WorkbookWriter(TableWriter):
         sheet.write_boolean(*cell, value)
 
     def _write_date(self, sheet: Any, cell: tuple[int, int], value: str, column: ColumnType) -> None:
-        is_day = column.name == "date"
+        shown = "yyyy-mm-dd" if column.name == "date" else "yyyy-mm-dd hh:mm:ss"
         moment = dt.datetime.fromisoformat(value).replace(tzinfo=None)
         if moment.date() < _FIRST_DAY:
             sheet.write_string(*cell, value)
         else:
-            sheet.write_datetime(*cell, moment, self._format("yyyy-mm-dd" if is_day else "yyyy-mm-dd hh:mm:ss"))
+            sheet.write_datetime(*cell, moment, self._format(shown))
 
     def _format(self, code: str) -> Any:
         if code not in self._formats:

@@ -46,6 +46,6 @@ class TableWriter(ABC):
     def close(self) -> None:
         """Close what is open, after an error too."""
 
-    def sheets(self, table: FlatTable) -> Sequence[str]:  # noqa: ARG002, PLR6301 - only workbooks have sheets
+    def sheets(self, table: FlatTable) -> Sequence[str]:  # noqa: ARG002 - only workbooks have sheets
         """The names of the sheets that *table* has in its file; empty: the file has no sheets."""
         return ()
