@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import itertools
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -149,11 +151,11 @@ class WorkbookWriter(TableWriter):
     def close(self) -> None:
         if self._file is None:
             return
-        for sheets in self._sheets.values():
-            for sheet in sheets:
-                sheet._opt_close()  # noqa: SLF001 - closes temporary files that an error has left open
-        self._file.close()
-        self._file = None
+        for sheet in itertools.chain(*self._sheets.values()):
+            with suppress(OSError):  # the disk may be full
+                sheet._opt_close()  # noqa: SLF001 - closes the temporary file that an error has left open
+        file, self._file = self._file, None
+        file.close()
         shutil.rmtree(self._temporary)
 
     def sheets(self, table: FlatTable) -> Sequence[str]:
