@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape, show_file
 from histio.errors import BindingError, ExportError, NotConfiguredError, ProblemsError, ReceiptError
+from histio.extras import install_command
 
 TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
 
@@ -42,11 +43,11 @@ def _explain_url_error(error: sa.exc.SQLAlchemyError) -> str:
 
 def _explain_import_error(error: ImportError) -> str:
     extra = _EXTRAS.get(error.name or "")
-    if "histio[" in str(error):
-        return f"{error}."
+    if "pip install" in str(error):
+        return str(error)
     if extra is None:
         return f"{error}. The database or the file may need a package that is not installed."
-    return f"{error.name} is not installed: pip install 'histio[{extra}]'"
+    return f"{error.name} is not installed: {install_command(extra)}"
 
 
 def _explain_file_error(error: OSError) -> str:

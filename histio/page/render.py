@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from histio.extras import install_command
+
 _POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 
 
@@ -21,7 +23,7 @@ def load_jinja() -> Any:
     try:
         return importlib.import_module("jinja2")
     except ImportError as error:
-        raise ImportError("report_page needs Jinja2: install histio[report]") from error
+        raise ImportError(f"report_page needs Jinja2: {install_command('report')}") from error
 
 
 def render(content: Mapping[str, Any]) -> Iterator[bytes]:
