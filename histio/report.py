@@ -265,6 +265,8 @@ class ImportReport:
             one that stands for the others, of an import of files at most the first 1,000.
         warnings: Warnings about runs that were imported, with the same limits.
         problem_count: The number of all errors, including those that are not listed.
+        problem_codes: The number of errors of each code, including those that are not listed; of runs that
+            a copy cannot read, only those that are listed.
         warning_count: The number of all warnings, including those that are not listed.
         renamed: The uses of the ``rename`` option; of a run at most the first 100, of an import of files at
             most the first 1,000.
@@ -291,6 +293,7 @@ class ImportReport:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     problem_count: int = 0
+    problem_codes: Mapping[str, int] = field(default_factory=dict)
     warning_count: int = 0
     renamed: tuple[Renaming, ...] = ()
     renamed_count: int = 0

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from histio.cli.printing import Form, show_file
+from histio.cli.usage import UsageError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -76,9 +77,7 @@ def catalog_options(command: _Command) -> _Command:
     @functools.wraps(command)
     def with_catalog(*arguments: Any, create_catalog: bool, update_catalog: bool, **options: Any) -> Any:
         if create_catalog and update_catalog:
-            raise click.UsageError(
-                "--create-catalog cannot be combined with --update-catalog, which does more."
-            )
+            raise UsageError("--create-catalog cannot be combined with --update-catalog, which does more.")
         catalog = "update" if update_catalog else "create" if create_catalog else "ignore"
         return command(*arguments, catalog=catalog, **options)
 
@@ -91,13 +90,16 @@ def catalog_options(command: _Command) -> _Command:
     return create(update(with_catalog))  # type: ignore[return-value]
 
 
+strict_option = click.option("--strict", is_flag=True, help="Exit with code 1 for warnings too.")
+
+
 def form_options(command: _Command) -> _Command:
     """Add ``--json`` and ``--jsonl`` to a command that prints many results; what they say is ``form``."""
 
     @functools.wraps(command)
     def with_form(*arguments: Any, as_json: bool, as_lines: bool, **options: Any) -> Any:
         if as_json and as_lines:
-            raise click.UsageError("--json cannot be combined with --jsonl.")
+            raise UsageError("--json cannot be combined with --jsonl.")
         form = Form.LINES if as_lines else Form.OBJECT if as_json else Form.TEXT
         return command(*arguments, form=form, **options)
 
@@ -147,7 +149,7 @@ def _check_file(context: click.Context, file: str) -> str:
 
     if is_database(file):
         url = show_file(file)
-        raise click.UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
+        raise UsageError(f"{url} is a database, not a file. Pass it as --url {url}")
     return check_local(context, file)
 
 
@@ -161,7 +163,7 @@ def check_local(context: click.Context, file: str) -> str:
     try:
         return str(local_path(file, within=within))
     except ValueError as error:
-        raise click.UsageError(f"{error}, as --within requires.") from None
+        raise UsageError(f"{error}, as --within requires.") from None
 
 
 _LENGTH_OF_DATE = len("2025-01-01")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ class Total:
             by_kind=_add_by_kind(so_far.by_kind, part.by_kind),
             catalog=_add_by_kind(so_far.catalog, part.catalog),
             entries=_add(so_far.entries, part.entries),
+            problem_codes=dict(Counter(so_far.problem_codes) + Counter(part.problem_codes)),
             problems=self._merge(so_far.problems, part.problems),
             warnings=self._merge(so_far.warnings, part.warnings),
             renamed=(*so_far.renamed, *part.renamed)[:KEPT],
