@@ -247,6 +247,31 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
     assert [module for module in modules if not (ROOT / "histio" / module).is_file()] == []
 
 
+# The explanation.
+
+GLOSSARY = {
+    term: meaning
+    for heading in ("Data", "Files", "Exports and imports", "Inside")
+    for term, meaning in PAGES["explanation/glossary.md"].table(heading)
+}
+
+
+@pytest.mark.parametrize(
+    "term", sorted(set(re.findall(r"\*\*([a-z ]+)\*\*", PAGES["explanation/how-it-works.md"].text)))
+)
+def test_every_term_that_is_explained_is_in_the_glossary(term):
+    assert term in GLOSSARY
+
+
+@pytest.mark.parametrize("outcome", histio.Counts.__dataclass_fields__)
+def test_the_glossary_has_every_outcome(outcome):
+    assert outcome in GLOSSARY
+
+
+def test_the_glossary_has_a_sentence_for_each_term():
+    assert [term for term, meaning in GLOSSARY.items() if not re.fullmatch(r".+\.", meaning)] == []
+
+
 # The reference.
 
 
