@@ -61,7 +61,7 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._on_rejected: Callable[[Run], object] | None = None
         self._unreadable = 0
-        self.entries = EntryCounts()
+        self.entries: EntryCounts = EntryCounts()
 
     @property
     def rejected(self) -> int:

@@ -21,7 +21,8 @@ from histio import audits, charts, cli, facade, files, models, testing
 from histio.cli.exit_codes import ExitCode
 from histio.database.sessions import EVENTS
 from histio.demo import bakery
-from histio.records import RecordSchema, RunSchema
+from histio.kinds.base import Options
+from histio.records import RunSchema
 from histio.report import Code
 from tests.support.bakery import document, production_run
 from tests.support.markdown import Page, shell
@@ -383,7 +384,7 @@ def test_every_option_of_a_field_is_named(option):
 
 
 def test_every_option_of_meta_has_a_row():
-    known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
+    known = {*Options.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
     assert {option.strip("`") for option, *_ in PAGES["reference/options.md"].table("Meta")} == known
 
 
