@@ -45,8 +45,8 @@ try:
         async_scoped_session,
         async_sessionmaker,
     )
-except ImportError as error:
-    _missing: ImportError | None = error
+except ImportError as _error:
+    _missing: ImportError | None = _error
 else:
     _missing = None
 

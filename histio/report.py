@@ -115,7 +115,7 @@ class ProblemList:
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
         self._listed: list[Problem] = []
-        self.count = 0
+        self.count: int = 0
         for problem in problems:
             self.add(problem)
 

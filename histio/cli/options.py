@@ -16,27 +16,31 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 URL_VARIABLE = "HISTIO_DATABASE_URL"
 
-url_option = click.option(
+url_option: Callable[[_Command], _Command] = click.option(
     "--url",
     metavar="URL",
     help=f"The database, such as sqlite:///bakery.db.  [env var: {URL_VARIABLE}]",
 )
-history_option = click.option(
+history_option: Callable[[_Command], _Command] = click.option(
     "--history",
     "history_name",
     metavar="MODULE:ATTRIBUTE",
     help="Your own History, or a function that returns one, for your own models.",
 )
-truncate_times_option = click.option(
+truncate_times_option: Callable[[_Command], _Command] = click.option(
     "--truncate-times",
     is_flag=True,
     help="Truncate times to the fractional seconds that their columns keep, with a warning.",
 )
-sealed_option = click.option(
+sealed_option: Callable[[_Command], _Command] = click.option(
     "--sealed", is_flag=True, help="Refuse files without a seal, which shows that nothing is missing."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing unless something is wrong.")
+json_option: Callable[[_Command], _Command] = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object."
+)
+quiet_option: Callable[[_Command], _Command] = click.option(
+    "--quiet", "-q", is_flag=True, help="Print nothing unless something is wrong."
+)
 
 
 class LimitOptions(TypedDict, total=False):

@@ -62,7 +62,7 @@ class Tally:
         self._codes: Counter[str] = Counter()
         self._on_rejected: Callable[[Run], object] | None = None
         self._unreadable = 0
-        self.entries = EntryCounts()
+        self.entries: EntryCounts = EntryCounts()
 
     @property
     def rejected(self) -> int:

@@ -21,7 +21,8 @@ from histio import audits, charts, cli, facade, files, models, testing
 from histio.cli.exit_codes import ExitCode
 from histio.database.sessions import EVENTS
 from histio.demo import bakery
-from histio.records import RecordSchema, RunSchema
+from histio.kinds.base import Options
+from histio.records import RunSchema
 from histio.report import Code
 from tests.support.bakery import document, production_run
 from tests.support.markdown import Page, shell
@@ -247,6 +248,31 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
     assert [module for module in modules if not (ROOT / "histio" / module).is_file()] == []
 
 
+# The explanation.
+
+GLOSSARY = {
+    term: meaning
+    for heading in ("Data", "Files", "Exports and imports", "Inside")
+    for term, meaning in PAGES["explanation/glossary.md"].table(heading)
+}
+
+
+@pytest.mark.parametrize(
+    "term", sorted(set(re.findall(r"\*\*([a-z ]+)\*\*", PAGES["explanation/how-it-works.md"].text)))
+)
+def test_every_term_that_is_explained_is_in_the_glossary(term):
+    assert term in GLOSSARY
+
+
+@pytest.mark.parametrize("outcome", histio.Counts.__dataclass_fields__)
+def test_the_glossary_has_every_outcome(outcome):
+    assert outcome in GLOSSARY
+
+
+def test_the_glossary_has_a_sentence_for_each_term():
+    assert [term for term, meaning in GLOSSARY.items() if not re.fullmatch(r".+\.", meaning)] == []
+
+
 # The reference.
 
 
@@ -358,7 +384,7 @@ def test_every_option_of_a_field_is_named(option):
 
 
 def test_every_option_of_meta_has_a_row():
-    known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
+    known = {*Options.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
     assert {option.strip("`") for option, *_ in PAGES["reference/options.md"].table("Meta")} == known
 
 

@@ -21,7 +21,7 @@ class Total:
 
     def __init__(self, files: Sequence[str]) -> None:
         self._places = {name: place for place, name in enumerate(files)}
-        self.report = ImportReport()
+        self.report: ImportReport = ImportReport()
 
     def add(self, part: ImportReport) -> None:
         """Add the report of a *part*."""
