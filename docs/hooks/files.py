@@ -14,7 +14,7 @@ from histio.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PLOT = ROOT / "benchmarks" / "speed.svg"
-INCLUDED = (ROOT / "schemas" / "history-1.0.schema.json", PLOT)
+INCLUDED = (*sorted((ROOT / "schemas").glob("*.json")), PLOT)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

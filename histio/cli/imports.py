@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.options import check_local
+from histio.cli.outputs import Content, find_written
 from histio.cli.printing import (
     escape,
     pluralize,
@@ -25,20 +27,25 @@ from histio.cli.printing import (
     show_file,
 )
 from histio.cli.results import print_counts, print_findings, print_revisions
+from histio.cli.usage import UsageError
 from histio.report import list_outcomes
 
 
-def check_import_options(*, commit_every: int | None, atomic: bool, dry_run: bool, **_: object) -> None:
+def check_import_options(
+    *, commit_every: int | None, atomic: bool, dry_run: bool, receipt: str | None, **_: object
+) -> None:
     """Raise UsageError for options of `import_options` that exclude each other."""
     if commit_every and (atomic or dry_run):
-        raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+        raise UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+    if receipt and dry_run:
+        raise UsageError("--receipt cannot be combined with --dry-run, which writes nothing.")
 
 
 def check_new_files(files: Mapping[str, str | None], *, force: bool) -> None:
     """Raise UsageError if one of *files*, by option, exists, unless *force* is set."""
     for option, path in files.items():
         if path is not None and os.path.lexists(path) and not force:
-            raise click.UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
+            raise UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
 
 
 @contextmanager
@@ -68,18 +75,16 @@ def _read_renames(path: str) -> dict[str, dict[str, str]]:
     try:
         rules = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise click.UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
+        raise UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
     if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
-        raise click.UsageError(
-            f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.'
-        )
+        raise UsageError(f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.')
     return rules
 
 
 def _parse_rename(text: str) -> dict[str, dict[str, str]]:
     rule = re.fullmatch("([^:=]+):(.+)=(.+)", text, re.DOTALL)
     if rule is None:
-        raise click.UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
+        raise UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
     member, old, new = rule.groups()
     return {member: {old: new}}
 
@@ -90,6 +95,7 @@ def print_import(
     renames: Mapping[str, Mapping[str, str]],
     rejects: str | None,
     receipt: str | None,
+    page: str | None = None,
     atomic: bool,
     catalog: str,
     missing: str,
@@ -104,6 +110,7 @@ def print_import(
         renames: New slugs by member and old slug.
         rejects: The file of ``--rejects``.
         receipt: The file of ``--receipt``.
+        page: The file of ``--report``, if it was written.
         atomic: Whether nothing is written if a run is rejected.
         catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
@@ -121,7 +128,12 @@ def print_import(
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
     with report_unprintable(done):
         if as_json:
-            print_json(report.to_dict())
+            files: dict[Content, str | None] = {
+                "rejects": rejects if rejected else None,
+                "receipt": receipt if written else None,
+                "report": page,
+            }
+            print_json(report.to_dict() | {"written": list(map(asdict, find_written(files)))})
         elif not quiet or code is not ExitCode.DONE:
             if report.advice is not None:
                 print_wrapped(report.advice)

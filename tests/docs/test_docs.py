@@ -21,7 +21,8 @@ from histio import audits, charts, cli, facade, files, models, testing
 from histio.cli.exit_codes import ExitCode
 from histio.database.sessions import EVENTS
 from histio.demo import bakery
-from histio.records import RecordSchema, RunSchema
+from histio.kinds.base import Options
+from histio.records import RunSchema
 from histio.report import Code
 from tests.support.bakery import document, production_run
 from tests.support.markdown import Page, shell
@@ -130,7 +131,8 @@ def is_a_target(command):
 
 def is_an_installation(command):
     extras = "|".join(PROJECT["optional-dependencies"])
-    assert re.fullmatch(rf"pip install (\.|'\.\[({extras})\]')", command)
+    download = "pip download --no-deps --no-binary histio histio"
+    assert re.fullmatch(rf"pip install (\.|histio|'(\.|histio)\[({extras})\]')|{download}", command)
 
 
 def is_a_default_of_the_tests(command):
@@ -213,6 +215,16 @@ def test_no_line_is_too_long(page):
     ] == []
 
 
+def test_every_picture_that_the_build_takes_is_shown_and_no_other():
+    taken = re.findall(
+        r'^    "([\w-]+)": (?:Terminal|Report)\(',
+        (DOCS / "hooks" / "pictures.py").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    shown = re.findall(r"^<!-- screenshot: ([\w-]+) -->$", "".join(page.text for page in ALL), re.MULTILINE)
+    assert set(shown) == set(taken)
+
+
 def test_every_page_is_in_the_navigation_once():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(PAGES)
@@ -234,6 +246,31 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
     modules = re.findall(r"`([\w/]+\.py)`", answer)
     assert modules
     assert [module for module in modules if not (ROOT / "histio" / module).is_file()] == []
+
+
+# The explanation.
+
+GLOSSARY = {
+    term: meaning
+    for heading in ("Data", "Files", "Exports and imports", "Inside")
+    for term, meaning in PAGES["explanation/glossary.md"].table(heading)
+}
+
+
+@pytest.mark.parametrize(
+    "term", sorted(set(re.findall(r"\*\*([a-z ]+)\*\*", PAGES["explanation/how-it-works.md"].text)))
+)
+def test_every_term_that_is_explained_is_in_the_glossary(term):
+    assert term in GLOSSARY
+
+
+@pytest.mark.parametrize("outcome", histio.Counts.__dataclass_fields__)
+def test_the_glossary_has_every_outcome(outcome):
+    assert outcome in GLOSSARY
+
+
+def test_the_glossary_has_a_sentence_for_each_term():
+    assert [term for term, meaning in GLOSSARY.items() if not re.fullmatch(r".+\.", meaning)] == []
 
 
 # The reference.
@@ -277,7 +314,7 @@ def test_every_code_of_a_problem_has_a_section_and_no_other():
 
 def test_the_exit_codes_are_those_of_the_command_line():
     rows = PAGES["reference/cli.md"].table("**Exit codes**:")
-    assert [int(code) for code, _ in rows] == sorted(ExitCode)
+    assert rows == [[f"{code:d}", code.meaning] for code in sorted(ExitCode)]
 
 
 def test_every_attribute_of_a_problem_has_a_row():
@@ -347,7 +384,7 @@ def test_every_option_of_a_field_is_named(option):
 
 
 def test_every_option_of_meta_has_a_row():
-    known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
+    known = {*Options.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
     assert {option.strip("`") for option, *_ in PAGES["reference/options.md"].table("Meta")} == known
 
 

@@ -11,13 +11,14 @@ from histio.cli.options import (
     LimitOptions,
     database_options,
     file_argument,
-    json_lines_option,
+    form_options,
     limit_options,
     sealed_option,
+    strict_option,
     truncate_times_option,
 )
-from histio.cli.printing import pluralize, print_line
-from histio.cli.results import print_problem_lines
+from histio.cli.printing import Form, pluralize, print_line
+from histio.cli.results import print_problems
 
 
 @click.command()
@@ -28,8 +29,9 @@ from histio.cli.results import print_problem_lines
 )
 @truncate_times_option
 @sealed_option
+@strict_option
 @limit_options
-@json_lines_option
+@form_options
 def check(
     file: str,
     url: str | None,
@@ -38,14 +40,15 @@ def check(
     create_catalog: bool,
     truncate_times: bool,
     sealed: bool,
+    strict: bool,
     limits: LimitOptions,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Report every problem in FILE.
 
     Checks the form of each run and of each catalog row, duplicates, totals and costs, and the seal; with a
     database, references too. Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can
-    jump to. The exit code is 1 if there are errors; warnings do not count.
+    jump to. The exit code is 1 if there are errors; with --strict, warnings count too.
 
     \b
     Examples:
@@ -61,7 +64,7 @@ def check(
             sealed=sealed,
             **limits,
         )
-        errors, warnings = print_problem_lines(problems, file, as_json=as_json)
-    if not as_json:
+        errors, warnings = print_problems(problems, file, form=form)
+    if form is Form.TEXT:
         print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)
-    return ExitCode.BAD if errors else ExitCode.DONE
+    return ExitCode.BAD if errors or (strict and warnings) else ExitCode.DONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -17,6 +19,7 @@ from histio.cli.options import (
     json_option,
     limit_options,
 )
+from histio.cli.outputs import WrittenFile
 from histio.cli.printing import (
     escape,
     format_size,
@@ -27,7 +30,7 @@ from histio.cli.printing import (
     report_unprintable,
     show_file,
 )
-from histio.cli.results import print_problems
+from histio.cli.results import print_findings
 
 
 @click.command()
@@ -96,7 +99,10 @@ def flatten(
         )
     with report_unprintable("The tables are written"):
         if as_json:
-            print_json(report.to_dict())
+            written = [
+                WrittenFile(str(Path(folder, name)), "table", size) for name, size in report.files.items()
+            ]
+            print_json(report.to_dict() | {"written": [asdict(each) for each in written]})
         else:
             _print_report(report, folder, for_excel=for_excel)
     return ExitCode.REJECTS if report.invalid else ExitCode.DONE
@@ -117,4 +123,4 @@ def _print_report(report: histio.FlattenReport, folder: str, *, for_excel: bool)
         print_line(f"{are} text, with more than 15 digits: sums in a spreadsheet leave them out.", err=True)
     if report.invalid:
         print_line(f"Left out: {report.invalid:,}, invalid or repeated.", err=True)
-        print_problems("Problems", report.problems, report.problem_count, err=True)
+        print_findings(report, err=True)

@@ -31,6 +31,7 @@ from histio.cli.options import (
 from histio.cli.printing import print_line, show_file
 from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
+from histio.cli.usage import UsageError
 
 
 @click.command(name="import")
@@ -107,8 +108,7 @@ def import_(
             else:
                 given = {name: value for name, value in given.items() if name not in _OF_ONE_TRANSACTION}
                 report = history.import_parts(files[0], jobs=jobs, **given)
-        if page is not None:
-            _write_page(files, page, history, report, force=force, limits=limits)
+        has_page = page is not None and _write_page(files, page, history, report, force=force, limits=limits)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
     missing = f"To list the missing slugs, run histio references {shown} --url …; create those rows"
     if report.catalog and options["catalog"] == "ignore":
@@ -119,6 +119,7 @@ def import_(
         renames=renames,
         rejects=options["rejects"],
         receipt=options["receipt"],
+        page=page if has_page else None,
         atomic=options["atomic"],
         catalog=options["catalog"],
         missing=f"{missing}, or import again with --rename MEMBER:OLD=NEW.",
@@ -132,11 +133,9 @@ def _check_options(files: Sequence[str], page: str | None, *, force: bool, **opt
     """Raise UsageError for options that exclude each other, and for files that exist."""
     check_import_options(**options)
     if options["sealed"] and options["allow_truncated"]:
-        raise click.UsageError("--sealed cannot be combined with --allow-truncated.")
+        raise UsageError("--sealed cannot be combined with --allow-truncated.")
     if page is not None and "-" in files:
-        raise click.UsageError(
-            "--report cannot be combined with standard input, which can be read only once."
-        )
+        raise UsageError("--report cannot be combined with standard input, which can be read only once.")
     if page is not None:
         from histio.page.render import load_jinja
 
@@ -151,11 +150,11 @@ _OF_ONE_TRANSACTION = {"atomic", "dry_run", "receipt", "sealed"}
 def _check_parts(files: Sequence[str], **options: Any) -> None:
     """Raise UsageError for what cannot be combined with ``--jobs``."""
     if len(files) > 1 or files == ("-",):
-        raise click.UsageError("--jobs needs one FILE, a folder with an export in parts.")
+        raise UsageError("--jobs needs one FILE, a folder with an export in parts.")
     for option in ("atomic", "dry_run", "receipt"):
         if options[option]:
             name = f"--{option.replace('_', '-')}"
-            raise click.UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
+            raise UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
 
 
 def _write_page(
@@ -166,11 +165,15 @@ def _write_page(
     *,
     force: bool,
     limits: LimitOptions,
-) -> None:
+) -> bool:
+    """Write the HTML report; return whether that worked, as the import itself is done."""
     try:
         with interruptible():
             histio.report_page(files, page, history=history, imported=report, overwrite=force, **limits)
-    except OSError as error:  # the import itself is done
+    except OSError as error:
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:
         print_line(f"--report: {show_file(page)} was not written, because of the interruption", err=True)
+    else:
+        return True
+    return False

@@ -16,7 +16,6 @@ from histio.kinds.fields import (
     Duration,
     FixedDecimal,
     Integer,
-    Json,
     Number,
     RunUUID,
     Slug,
@@ -43,7 +42,7 @@ _NAMES: tuple[tuple[type[Field[Any]], TypeName], ...] = (
     (Text, "text"),
     (String, "text"),
 )
-_ALWAYS_CANONICAL = Boolean, Choice, Json, Text
+_ALWAYS_CANONICAL = Boolean, Choice, Text
 
 Convert: TypeAlias = Callable[[Any], Any]
 """Converts a value of a column, which is not None, to the form that it has in a format."""

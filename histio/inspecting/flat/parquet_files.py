@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from histio.extras import install_command
 from histio.inspecting.flat.columns import ColumnType, Convert, TypeName
 from histio.inspecting.flat.tables import FlatTable
 from histio.inspecting.flat.writer import TableWriter
@@ -124,7 +125,7 @@ def _load(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: install histio[tables]") from error
+        raise ImportError(f"Parquet needs pyarrow: {install_command('tables')}") from error
 
 
 def _abandon(writer: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from histio.bound import Bound
@@ -122,8 +122,12 @@ def _read(file: Reading, bound: Bound, invalid: Invalid, seen: Spool, *, skip: b
 
 
 def _find_problems(run: Run, seen: Spool) -> Sequence[Problem]:
-    """The problems of *run*, or the warning that it comes again in the file."""
+    """The problems of *run*, or that it comes again in the file."""
     if not run.problems:
         note_repeated(run, seen)
-    repeated = (warning for warning in run.warnings if warning.code == "duplicate-in-document")
+    repeated = (
+        replace(warning, severity="error")
+        for warning in run.warnings
+        if warning.code == "duplicate-in-document"
+    )
     return [*run.problems, *repeated]

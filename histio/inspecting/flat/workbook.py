@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from histio.extras import install_command
 from histio.inspecting.flat.columns import ColumnType, TypeName
 from histio.inspecting.flat.tables import FlatTable
 from histio.inspecting.flat.writer import TableWriter
@@ -47,7 +48,7 @@ class WorkbookWriter(TableWriter):
         try:
             self._library = importlib.import_module("xlsxwriter")
         except ImportError as error:
-            raise ImportError("XLSX needs XlsxWriter: install histio[tables]") from error
+            raise ImportError(f"XLSX needs XlsxWriter: {install_command('tables')}") from error
         self._file: BinaryIO | None = None
         self._book: Any = None
         self._names: set[str] = {"history"}  # a name that Excel keeps for itself
