@@ -129,7 +129,7 @@ def _load(name: str) -> Any:
 
 
 def _abandon(writer: Any) -> None:
-    """Close a *writer* whose file is of no use, if it is still open."""
+    """Close a *writer* that an error has left open."""
     with suppress(Exception):  # it has failed before
         writer.close()
     writer.is_open = False  # else it tries again when it is deleted
