@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
+from histio.files.json_text import compact
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.scratch import Scratch
 from histio.files.sources import FilePath
@@ -80,7 +80,9 @@ class Rejects(Scratch):
             self._database.execute(delete, _place(item))
         elif not self._is_carrying:
             self._write_carried()
-        self._file.write(f'{{{self._member(item)},"problems":{json.dumps(listed)}}}\n'.encode())
+        # The problems come first, so that people see them, however long the run is.
+        problems_text = json.dumps(listed, separators=(",", ":"))
+        self._file.write(f'{{"problems":{problems_text},{self._member(item)}}}\n'.encode())
 
     def add_lines(self, data: bytes) -> None:
         """Write lines of runs, which another file of rejects has after its header."""
@@ -97,14 +99,14 @@ class Rejects(Scratch):
             self._database.execute("DELETE FROM carried")
 
     def _member(self, item: RawItem) -> str:
-        """The first member of the line of *item*: its name and its value."""
+        """The member of the line of *item*: its name and its value."""
         if isinstance(item, RawRun) and item.version is not None and self._versions is not None:
             item = _upgrade(item, item.version, self._versions)
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
-        # The text is kept as it was read: Python may write its numbers differently.
-        # Line ends can only be between members. Lone surrogates can be written in ASCII only.
+        # Values are kept as they were read: Python may write numbers differently.
+        # Lone surrogates can be written in ASCII only.
         original = item.text if isinstance(item, RawRun) else None
-        text = json.dumps(value) if original is None else re.sub(r"[\r\n]", " ", original).strip()
+        text = json.dumps(value, separators=(",", ":")) if original is None else compact(original)
         return f'"{name}":{text}'
 
 
