@@ -81,6 +81,11 @@ class Page:
         return "".join(block.code for block in self.code("python"))
 
     @property
+    def runs(self) -> bool:
+        """Whether there is code that prints, or a command of histio."""
+        return bool(self.promised) or any("histio " in block.code for block in self.code("sh"))
+
+    @property
     def promised(self) -> list[str]:
         """What the code says that it prints."""
         return [line for block in self.code("python", "console") for line in block.promised]
@@ -100,6 +105,12 @@ class Page:
             return []
         page = Page(str((self.path.parent / found[1]).resolve().relative_to(ROOT)))
         return [*page.before, page]
+
+    @property
+    def links(self) -> set[Path]:
+        """The other pages that it links to."""
+        found = re.findall(r"\]\(([\w./-]+\.md)", self.text)
+        return {(self.path.parent / link).resolve() for link in found}
 
     @property
     def missing(self) -> list[str]:
@@ -146,6 +157,10 @@ class Page:
                     Path(block.title).write_text(block.code, "utf-8")
                 elif block.language == "console":
                     output.writelines(map(terminal, block.commands))
+                elif block.language == "sh":
+                    for command in block.code.splitlines():
+                        if command.startswith("histio "):
+                            shell(command).check_returncode()
                 elif block.language == "python":
                     # Line numbers in a traceback are those of the page.
                     lines = "\n" * (block.line - 1) + block.code
@@ -158,7 +173,9 @@ def shell(command: str, *, cwd: Path | None = None, columns: int = 80) -> subpro
     command = re.sub(r"(^|[{|] )histio\b", rf"\1'{sys.executable}' -m histio", command)
     command = re.sub(r"(^|[{|] )python\b", rf"\1'{sys.executable}'", command)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": str(columns)}
-    return subprocess.run(command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def terminal(command: str) -> str:
