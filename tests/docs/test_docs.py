@@ -188,6 +188,16 @@ def test_no_line_is_too_long(page):
     ] == []
 
 
+def test_every_picture_that_the_build_takes_is_shown_and_no_other():
+    taken = re.findall(
+        r'^    "([\w-]+)": (?:Terminal|Report)\(',
+        (DOCS / "hooks" / "pictures.py").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    shown = re.findall(r"^<!-- screenshot: ([\w-]+) -->$", "".join(page.text for page in ALL), re.MULTILINE)
+    assert set(shown) == set(taken)
+
+
 def test_every_page_is_in_the_navigation_once():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(PAGES)
