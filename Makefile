@@ -54,6 +54,8 @@ check: $(VENV)/group-lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+	PATH=$(VENV)/bin:$$PATH pyright --verifytypes histio --ignoreexternal > $(VENV)/types.txt || \
+	  { grep --before-context 1 --after-context 1 error: $(VENV)/types.txt; exit 1; }
 	$(VENV)/bin/codespell $(WORDS)
 	$(VENV)/bin/python tools/plain_words.py
 

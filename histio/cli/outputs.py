@@ -111,10 +111,12 @@ class AuditRule:
 
     Attributes:
         kind: The kind of run that it is declared for.
+        member: The member that its findings are about.
         rule: What it requires.
     """
 
     kind: str
+    member: str
     rule: str
 
 

@@ -16,7 +16,8 @@ import histio
 from histio import audits, charts, facade, files, models, testing
 from histio.cli.exit_codes import ExitCode
 from histio.database.sessions import EVENTS
-from histio.records import RecordSchema, RunSchema
+from histio.kinds.base import Options
+from histio.records import RunSchema
 from histio.report import Code
 from tests.support.bakery import document, production_run
 from tests.support.markdown import Page, leave_out, shell
@@ -221,6 +222,31 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
     assert [module for module in modules if not (ROOT / "histio" / module).is_file()] == []
 
 
+# The explanation.
+
+GLOSSARY = {
+    term: meaning
+    for heading in ("Data", "Files", "Exports and imports", "Inside")
+    for term, meaning in PAGES["explanation/glossary.md"].table(heading)
+}
+
+
+@pytest.mark.parametrize(
+    "term", sorted(set(re.findall(r"\*\*([a-z ]+)\*\*", PAGES["explanation/how-it-works.md"].text)))
+)
+def test_every_term_that_is_explained_is_in_the_glossary(term):
+    assert term in GLOSSARY
+
+
+@pytest.mark.parametrize("outcome", histio.Counts.__dataclass_fields__)
+def test_the_glossary_has_every_outcome(outcome):
+    assert outcome in GLOSSARY
+
+
+def test_the_glossary_has_a_sentence_for_each_term():
+    assert [term for term, meaning in GLOSSARY.items() if not re.fullmatch(r".+\.", meaning)] == []
+
+
 # The reference.
 
 
@@ -262,7 +288,7 @@ def test_every_code_of_a_problem_has_a_section_and_no_other():
 
 def test_the_exit_codes_are_those_of_the_command_line():
     rows = PAGES["reference/cli.md"].table("**Exit codes**:")
-    assert [int(code) for code, _ in rows] == sorted(ExitCode)
+    assert rows == [[f"{code:d}", code.meaning] for code in sorted(ExitCode)]
 
 
 def test_every_attribute_of_a_problem_has_a_row():
@@ -332,7 +358,7 @@ def test_every_option_of_a_field_is_named(option):
 
 
 def test_every_option_of_meta_has_a_row():
-    known = {*RecordSchema.Meta.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
+    known = {*Options.__annotations__, *RunSchema.Meta.__annotations__, "model", "exclude"}
     assert {option.strip("`") for option, *_ in PAGES["reference/options.md"].table("Meta")} == known
 
 
