@@ -81,8 +81,8 @@ class Branch:
 
     def __init__(self, plan: BranchPlan, sums: Sums) -> None:
         self.plan = plan
-        self.totals = Totals.empty(plan.width)
-        self.rules = [RuleFindings(rule) for rule in plan.rules]
+        self.totals: Totals = Totals.empty(plan.width)
+        self.rules: list[RuleFindings] = [RuleFindings(rule) for rule in plan.rules]
         self._sums = sums
         self._ledgers = [(ledger, Branch(below, sums)) for ledger, below in plan.ledgers]
 
@@ -141,9 +141,9 @@ class GatheredKind:
 
     def __init__(self, kind: Kind, sums: Sums, numbers: Iterator[int]) -> None:
         self.kind = kind
-        self.root = Branch(plan_branch(kind.table, numbers), sums)
-        self.runs = 0
-        self.untimed = 0
+        self.root: Branch = Branch(plan_branch(kind.table, numbers), sums)
+        self.runs: int = 0
+        self.untimed: int = 0
         self.first: str | None = None
         self.last: str | None = None
         self._locator = Locator(kind, 0)

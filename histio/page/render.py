@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from histio.extras import install_command
 from histio.page.markup import mark_up_options, mark_up_path, mark_up_text
 
 _STYLES = ("page.css", "import.css", "print.css")
@@ -24,7 +25,7 @@ def load_jinja() -> Any:
     try:
         return importlib.import_module("jinja2")
     except ImportError as error:
-        raise ImportError("report_page needs Jinja2: install histio[report]") from error
+        raise ImportError(f"report_page needs Jinja2: {install_command('report')}") from error
 
 
 def render(content: Mapping[str, Any]) -> Iterator[bytes]:

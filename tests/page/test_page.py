@@ -525,7 +525,7 @@ def test_a_page_does_not_take_the_place_of_its_history(tmp_path):
 
 def test_without_jinja_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match=r"report_page needs Jinja2: install histio\[report\]"):
+    with pytest.raises(ImportError, match=r"report_page needs Jinja2: pip install .*\[report\]"):
         histio.report_page(tmp_path / "none", tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 
