@@ -14,7 +14,7 @@ WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
 WORDS := *.md docs histio examples benchmarks tools
 
-.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-asked bench-memory bench-cliffs bench-scale profile coverage dist clean
+.PHONY: demo quick test test-all trust hosts check format docs schema bench bench-asked bench-memory bench-cliffs bench-scale profile coverage dist try-index clean
 
 demo: $(VENV)/histio
 	$(VENV)/bin/histio demo
@@ -110,6 +110,11 @@ dist: $(VENV)/group-package
 	rm -rf $(DIST)
 	$(VENV)/bin/python -m build --outdir $(DIST) . >/dev/null
 	$(VENV)/bin/twine check --strict $(DIST)/*
+
+# Installs what dist has by name, from an index in a folder, into build/try-index, and tries the extras and the README.
+try-index: dist
+	rm -rf build/try-index
+	$(VENV)/bin/python tools/try_index.py $(DIST) build/try-index
 
 clean:
 	rm -rf $(VENV) dist build

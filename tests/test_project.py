@@ -1,11 +1,13 @@
 """What pyproject.toml and the changelog say of the package is true."""
 
 import re
+import runpy
 import tomllib
 
 from tests.support.tools import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = SETTINGS["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
 SECTIONS = re.findall(r"^## (\d+\.\d+\.\d+) \((unreleased|\d{4}-\d{2}-\d{2})\)$", CHANGELOG, re.MULTILINE)
@@ -38,3 +40,16 @@ def test_every_extra_in_an_install_hint_exists():
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "histio").rglob("*.py")]
     hints = {hint for path in files for hint in HINT.findall(path.read_text("utf-8"))}
     assert {extra for hint in hints for extra in hint.split(",")} == EXTRAS.keys()
+
+
+def test_every_extra_is_tried_as_installed_from_an_index():
+    assert runpy.run_path(str(ROOT / "tools" / "try_index.py"))["NEEDS"].keys() == EXTRAS.keys()
+
+
+def test_the_index_shows_the_readme_without_what_needs_a_checkout():
+    text = (ROOT / "README.md").read_text("utf-8")
+    for each in SETTINGS["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    assert re.findall(r"\]\((?!https?:)|<!--|-->|pip install '?\.|docs/|not on PyPI|a checkout", text) == []
+    assert "pip install histio\n" in text
+    assert text.count("```") % 2 == 0

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.options import check_local
+from histio.cli.outputs import Content, find_written
 from histio.cli.printing import (
     escape,
     pluralize,
@@ -90,6 +92,7 @@ def print_import(
     renames: Mapping[str, Mapping[str, str]],
     rejects: str | None,
     receipt: str | None,
+    page: str | None = None,
     atomic: bool,
     catalog: str,
     missing: str,
@@ -104,6 +107,7 @@ def print_import(
         renames: New slugs by member and old slug.
         rejects: The file of ``--rejects``.
         receipt: The file of ``--receipt``.
+        page: The file of ``--report``, if it was written.
         atomic: Whether nothing is written if a run is rejected.
         catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
@@ -121,7 +125,12 @@ def print_import(
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
     with report_unprintable(done):
         if as_json:
-            print_json(report.to_dict())
+            files: dict[Content, str | None] = {
+                "rejects": rejects if rejected else None,
+                "receipt": receipt if written else None,
+                "report": page,
+            }
+            print_json(report.to_dict() | {"written": list(map(asdict, find_written(files)))})
         elif not quiet or code is not ExitCode.DONE:
             if report.advice is not None:
                 print_wrapped(report.advice)

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
-from histio.cli.printing import show_file
+from histio.cli.printing import Form, show_file
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -34,8 +34,7 @@ truncate_times_option = click.option(
 sealed_option = click.option(
     "--sealed", is_flag=True, help="Refuse files without a seal, which shows that nothing is missing."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print nothing unless something is wrong.")
 
 
@@ -90,6 +89,22 @@ def catalog_options(command: _Command) -> _Command:
         "--update-catalog", is_flag=True, help="Create catalog rows that are missing, and update the others."
     )
     return create(update(with_catalog))  # type: ignore[return-value]
+
+
+def form_options(command: _Command) -> _Command:
+    """Add ``--json`` and ``--jsonl`` to a command that prints many results; what they say is ``form``."""
+
+    @functools.wraps(command)
+    def with_form(*arguments: Any, as_json: bool, as_lines: bool, **options: Any) -> Any:
+        if as_json and as_lines:
+            raise click.UsageError("--json cannot be combined with --jsonl.")
+        form = Form.LINES if as_lines else Form.OBJECT if as_json else Form.TEXT
+        return command(*arguments, form=form, **options)
+
+    lines = click.option(
+        "--jsonl", "as_lines", is_flag=True, help="Print JSON, an object per line for each result."
+    )
+    return json_option(lines(with_form))  # type: ignore[return-value]
 
 
 def database_options(command: _Command) -> _Command:

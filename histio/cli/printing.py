@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import click
 
 from histio.cli.process import discard, flush
 from histio.redact import redact
+
+_Result = TypeVar("_Result")
 
 _WIDTH = 80
 _NARROW = 40
@@ -64,15 +68,68 @@ def print_styled(*parts: tuple[str, str]) -> None:
     Console(highlight=False).print(Text.assemble(*parts), soft_wrap=True)
 
 
-def print_json(value: Any, *, indent: int | None = 2) -> None:
+def print_json(value: Any) -> None:
     """Print *value* as JSON; other types than JSON's as text.
 
     Characters that control a terminal or cannot be encoded become JSON escapes: the value is the same.
     """
+    click.echo(_to_json(value, indent=2))
+
+
+class Form(enum.Enum):
+    """The form in which a command prints many results."""
+
+    TEXT = enum.auto()
+    OBJECT = enum.auto()
+    """One JSON object with a list of them."""
+    LINES = enum.auto()
+    """A JSON object on a line for each."""
+
+
+def print_all(
+    name: str,
+    results: Iterable[_Result],
+    *,
+    form: Form,
+    show: Callable[[_Result], None],
+    to_json: Callable[[Any], dict[str, Any]] = asdict,
+    first: Mapping[str, Any] | None = None,
+    last: Callable[[], Mapping[str, Any]] = dict,
+) -> None:
+    """Print *results* one by one, as they are found.
+
+    Nothing is printed before there is a result, or the end. If finding results fails, a JSON object is
+    incomplete, so that nobody takes it for the whole.
+
+    Args:
+        name: The member of a JSON object that lists the results.
+        results: What to print.
+        form: How.
+        show: Prints a result as text.
+        to_json: Returns the JSON of a result.
+        first: Members of a JSON object before the list.
+        last: Returns members of a JSON object after the list.
+    """
+    if form is not Form.OBJECT:
+        for result in results:
+            if form is Form.LINES:
+                click.echo(_to_json(to_json(result)))
+            else:
+                show(result)
+        return
+    before = "".join(f'  "{member}": {_to_json(value)},\n' for member, value in (first or {}).items())
+    separator = f'{{\n{before}  "{name}": ['
+    for result in results:
+        click.echo(f"{separator}\n    {_to_json(to_json(result))}", nl=False)
+        separator = ","
+    end = f"{separator}]" if separator != "," else "\n  ]"
+    after = "".join(f',\n  "{member}": {_to_json(value)}' for member, value in last().items())
+    click.echo(f"{end}{after}\n}}")
+
+
+def _to_json(value: Any, *, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-    if not _can_be_printed(text):
-        text = json.dumps(value, indent=indent, default=str)
-    click.echo(text)
+    return text if _can_be_printed(text) else json.dumps(value, indent=indent, default=str)
 
 
 def _can_be_printed(text: str) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby, islice
+from typing import Any
 
 import click
 
 import histio
+from histio.cli.outputs import WrittenFile, name_file
 from histio.cli.printing import (
+    Form,
     escape,
     format_size,
     pluralize,
+    print_all,
     print_json,
     print_line,
     print_styled,
@@ -82,64 +86,40 @@ def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequ
     print_table(["kind", *outcomes], rows)
 
 
-def print_problem_lines(
-    problems: Iterable[histio.Problem], file: str | None, *, as_json: bool
+def print_problems(
+    problems: Iterable[histio.Problem],
+    file: str | None,
+    *,
+    form: Form,
+    last: Callable[[], Mapping[str, Any]] = dict,
 ) -> tuple[int, int]:
     """Print each problem on a line of its own, as it is found.
 
     Args:
         problems: What was found.
         file: The file that was read; None: a database was.
-        as_json: Print JSON objects.
+        form: How to print them.
+        last: Returns further members of the JSON object.
 
     Returns:
         The number of errors, and of warnings.
     """
-    counts = {"error": 0, "warning": 0}
-    for problem in problems:
-        counts[problem.severity] += problem.more or 1
-        if as_json:
-            print_json(asdict(problem), indent=None)
-        else:
-            place = f"{problem.kind} {problem.uuid}" if file is None else _show_place(file, problem)
-            pointer = f"{problem.pointer}: " if problem.pointer else ""
-            hint = f" ({problem.hint})" if problem.hint else ""
-            text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
-            print_line(escape(text))
-    return counts["error"], counts["warning"]
+    counts = {"errors": 0, "warnings": 0}
 
+    def count() -> Iterator[histio.Problem]:
+        for problem in problems:
+            counts[f"{problem.severity}s"] += problem.more or 1
+            yield problem
 
-def print_differences(
-    differences: Iterable[histio.Difference], a: str, b: str | None, *, as_json: bool
-) -> int:
-    """Print *differences* between the files *a* and *b*; return how many there are.
+    def show(problem: histio.Problem) -> None:
+        place = f"{problem.kind} {problem.uuid}" if file is None else _show_place(file, problem)
+        pointer = f"{problem.pointer}: " if problem.pointer else ""
+        hint = f" ({problem.hint})" if problem.hint else ""
+        text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
+        print_line(escape(text))
 
-    *b*: None is the database.
-    """
-    names = ("file", "database") if b is None else _shorten_names(show_file(a), show_file(b))
-    total = 0
-    for difference in differences:
-        total += 1
-        if as_json:
-            print_json(asdict(difference), indent=None)
-            continue
-        run = f"{escape(difference.kind)} {escape(difference.uuid)}:"
-        if difference.only_in is not None:
-            side = a if difference.only_in == "a" else b
-            print_line(f"{run} only in {'the database' if side is None else show_file(side)}")
-        else:
-            print_line(run)
-            for change in difference.changes:
-                print_line(f"  {escape(change.describe(*names))}")
-            if difference.more:
-                print_line(f"  … and {difference.more:,} more")
-    return total
-
-
-def _shorten_names(a: str, b: str) -> tuple[str, str]:
-    """The names of two files without their folders, if they differ in the rest."""
-    one, other = (name.rpartition("/")[2] for name in (a, b))
-    return (one, other) if one != other else (a, b)
+    print_all("problems", count(), form=form, show=show, last=lambda: {**counts, **last()})
+    return counts["errors"], counts["warnings"]
 
 
 def print_revisions(report: histio.ImportReport) -> None:
@@ -196,7 +176,8 @@ def print_export(
     err = file == "-"
     if as_json:
         if not err:
-            print_json(report.to_dict())
+            written = WrittenFile(name_file(file), "runs", report.bytes)
+            print_json(report.to_dict() | {"written": [asdict(written)]})
         return
     print_table(["kind", "runs"], [*report.by_kind.items(), ("total", report.exported)], err=err)
     if report.catalog:

@@ -38,8 +38,13 @@ EXPORTED_AT = UtcTimestamp(description="When the history was exported.", example
 
 def published_file() -> Path:
     """The file of the published schema, in the installed package or in the checkout."""
+    return find_schema_file(_FILE)
+
+
+def find_schema_file(name: str) -> Path:
+    """The published file *name*, in the installed package or in the checkout."""
     package = Path(__file__).absolute().parents[1]
-    places = (package / _FILE, package.parent / "schemas" / _FILE)
+    places = (package / name, package.parent / "schemas" / name)
     return next(path for path in places if path.exists())
 
 

@@ -617,7 +617,7 @@ def test_a_sound_file_is_sound_without_a_database(home, run):
 
 def test_a_check_for_machines_is_an_object_to_a_line(home, run):
     code, printed, errors = run(
-        f"check {file_of(production_run(1, oven='left'), production_run(1, mixer=1))} --json"
+        f"check {file_of(production_run(1, oven='left'), production_run(1, mixer=1))} --jsonl"
     )
     assert [json.loads(line)["pointer"] for line in printed.splitlines()] == [
         "/production_runs/0/oven",
@@ -693,8 +693,8 @@ def test_commands_that_read_a_file_know_its_catalog(home, run):
     assert re.search(r"^recipe +1$", run("inspect tarts.jsonl")[1], re.MULTILINE)
     code, printed, _ = run(f"references tarts.jsonl {BRANCH}")
     assert (code, "NO, the file has it" in printed) == (ExitCode.BAD, True)
-    missing = json.loads(run(f"references tarts.jsonl --missing-json {BRANCH}")[1])
-    assert missing["recipe_slug"]["tarts"]["carried"] is True
+    [missing, *_] = json.loads(run(f"references tarts.jsonl --missing --json {BRANCH}")[1])["references"]
+    assert (missing["slug"], missing["carried"]) == ("tarts", True)
     code, printed, _ = run(f"check tarts.jsonl {BRANCH}")
     assert (code, "the file has it" in printed) == (ExitCode.BAD, True)
     assert run(f"check tarts.jsonl --create-catalog {BRANCH}")[0] == 0
@@ -707,8 +707,10 @@ def test_references_tell_what_is_missing_with_close_matches(home, run):
     assert code == ExitCode.BAD
     assert re.search(r"recipe_slug +cokies +1 +NO: did you mean cookies\?", printed)
     assert re.search(r"recipe_slug +cookies +1 +yes", printed)
-    code, printed, _ = run(f"references {file} --missing-json {BRANCH}")
-    assert json.loads(printed)["recipe_slug"]["cokies"]["uses"] == 1
+    code, printed, _ = run(f"references {file} --missing --json {BRANCH}")
+    [missing] = json.loads(printed)["references"]
+    assert (missing["member"], missing["slug"], missing["uses"]) == ("recipe_slug", "cokies", 1)
+    assert "cookies  " not in run(f"references {file} --missing {BRANCH}")[1]
 
 
 @pytest.mark.parametrize("given", ["history.jsonl", BAKERY])
@@ -828,7 +830,7 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         ("inspect bakery.db", 1, "bakery.db is the file of a database"),
         ("audit sqlite:///bakery.db", 2, "Pass it as --url sqlite:///bakery.db"),
         ("diff - -", 2, "A and B cannot both be standard input"),
-        ("references history.jsonl --missing-json", 2, "needs a database: pass --url URL"),
+        ("references history.jsonl --missing", 2, "needs a database: pass --url URL"),
         ("export out.jsonl --url nonsense", 2, "sqlite:///bakery.db"),
         (f"export out.jsonl --kind nothing {BAKERY}", 2, "production_run, assembly_run"),
         (f"export out.jsonl --where recipe_slug=cokies {BAKERY}", 2, "did you mean cookies?"),

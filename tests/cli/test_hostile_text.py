@@ -120,9 +120,11 @@ def test_no_command_prints_what_steers_a_terminal(home, capsys, monkeypatch, con
 def test_what_is_printed_as_json_has_the_same_value(home, capsys):
     (home / "a.json").write_bytes(CONTENTS["members"])
     cli.main(["check", "a.json", "--json"])
-    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    shown = json.loads(capsys.readouterr().out)["problems"]
     assert shown == [dataclasses.asdict(problem) for problem in histio.check_file("a.json")]
     assert any(HOSTILE in problem["pointer"] for problem in shown)
+    cli.main(["check", "a.json", "--jsonl"])
+    assert shown == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_changes_of_an_update_never_steer_a_terminal_and_markup_is_shown_as_it_is(home, capsys):

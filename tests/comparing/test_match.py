@@ -84,7 +84,7 @@ class Agreement:
         """The exit code of ``histio verify``, and the runs that it names."""
         CURRENT[:] = [self.history]
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            code = cli.main(["verify", str(self.path), "--json", "--history", f"{__name__}:current"])
+            code = cli.main(["verify", str(self.path), "--jsonl", "--history", f"{__name__}:current"])
         return code, {json.loads(line)["uuid"] for line in printed.getvalue().splitlines()}
 
     def exported(self):

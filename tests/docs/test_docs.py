@@ -34,7 +34,8 @@ PAGES = {
 }
 README = Page("README.md")
 ALL = [README, *PAGES.values()]
-GUIDES = [page for name, page in PAGES.items() if name not in ("reference/api.md", "changelog.md")]
+API = [page for name, page in PAGES.items() if name.startswith("reference/api/")]
+GUIDES = [page for page in PAGES.values() if page not in (*API, PAGES["changelog.md"])]
 
 PUBLISHED = ROOT / "schemas" / "history-1.0.schema.json"
 SCHEMA = json.loads(PUBLISHED.read_text("utf-8"))
@@ -129,7 +130,8 @@ def is_a_target(command):
 
 def is_an_installation(command):
     extras = "|".join(PROJECT["optional-dependencies"])
-    assert re.fullmatch(rf"pip install (\.|'\.\[({extras})\]')", command)
+    download = "pip download --no-deps --no-binary histio histio"
+    assert re.fullmatch(rf"pip install (\.|histio|'(\.|histio)\[({extras})\]')|{download}", command)
 
 
 def is_a_default_of_the_tests(command):
@@ -240,16 +242,27 @@ def test_the_modules_that_answer_questions_in_contributing_exist(question, answe
 
 def generated(module):
     """The names of *module* that the reference has an entry for."""
-    return re.findall(rf"^::: {re.escape(module)}\.(\w+)$", PAGES["reference/api.md"].text, re.MULTILINE)
+    text = "".join(page.text for page in API)
+    return re.findall(rf"^::: {re.escape(module)}\.(\w+)$", text, re.MULTILINE)
 
 
 def test_the_reference_has_every_public_name():
     assert sorted(generated("histio")) == histio.__all__
 
 
+@pytest.mark.parametrize("page", [page for page in API if ":::" in page.text], ids=str)
+def test_every_page_of_the_reference_begins_with_a_table_of_its_names(page):
+    assert page.text.index("\n<!-- names -->\n") < page.text.index(":::")
+
+
+def test_the_pages_of_the_reference_are_all_in_its_table():
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", PAGES["reference/api/index.md"].text)
+    assert sorted(["index.md", *listed]) == sorted(page.path.name for page in API)
+
+
 def test_the_reference_has_the_conformance_kit():
     # A module has the name of the function too, and would be taken for it.
-    assert "\n### cases\n" in PAGES["reference/api.md"].text
+    assert "\n## cases\n" in PAGES["reference/api/testing.md"].text
     assert sorted(["cases", *generated("histio.testing")]) == sorted(testing.__all__)
 
 

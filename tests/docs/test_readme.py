@@ -25,7 +25,8 @@ def test_the_four_functions_and_history_are_all_shown():
 def test_every_page_of_the_documentation_can_be_reached():
     pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     # These need the site, or another file has what they show.
-    others = {"changelog.md", "index.md", "reference/api.md", "reference/performance.md"}
+    others = {"changelog.md", "index.md", "reference/performance.md"}
+    others |= {page for page in pages if page.startswith("reference/api/")}
     assert {name for name in pages if f"(docs/{name})" in PAGE.text} == pages - others
 
 

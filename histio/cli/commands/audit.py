@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
+
 import click
 
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import LimitOptions, database_options, file_argument, json_lines_option, limit_options
-from histio.cli.printing import pluralize, print_line
-from histio.cli.results import print_problem_lines
+from histio.cli.options import LimitOptions, database_options, file_argument, form_options, limit_options
+from histio.cli.outputs import AuditRule
+from histio.cli.printing import Form, pluralize, print_line
+from histio.cli.results import print_problems
 
 
 @click.command()
 @file_argument(required=False)
 @database_options
 @limit_options
-@json_lines_option
+@form_options
 def audit(
     file: str | None,
     url: str | None,
     history_name: str | None,
     *,
     limits: LimitOptions,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Check totals and costs in a file or a database.
 
@@ -40,17 +44,21 @@ def audit(
     with open_needed(url, history_name) as history:
         audited = history if file is None else file
         problems = histio.audit(audited, history=history, **limits)
-        _, findings = print_problem_lines(problems, file, as_json=as_json)
-        if not as_json:
-            _print_rules(history)
+        rules = list(_find_rules(history))
+        _, findings = print_problems(
+            problems, file, form=form, last=lambda: {"rules": list(map(asdict, rules))}
+        )
+        if form is Form.TEXT:
+            for each in rules:
+                print_line(f"rule of {each.kind}: {each.rule}", err=True)
             print_line(pluralize(findings, "finding"), err=True)
     return ExitCode.BAD if findings else ExitCode.DONE
 
 
-def _print_rules(history: histio.History) -> None:
+def _find_rules(history: histio.History) -> Iterator[AuditRule]:
     from histio.kinds.auditing import audits_of
 
     for kind in history.bound.kinds:
         for table in kind.table.all():
             for rule in audits_of(table):
-                print_line(f"rule of {kind.name}: {rule}", err=True)
+                yield AuditRule(kind.name, str(rule))

@@ -11,13 +11,13 @@ from histio.cli.options import (
     LimitOptions,
     database_options,
     file_argument,
-    json_lines_option,
+    form_options,
     limit_options,
     sealed_option,
     truncate_times_option,
 )
-from histio.cli.printing import pluralize, print_line
-from histio.cli.results import print_problem_lines
+from histio.cli.printing import Form, pluralize, print_line
+from histio.cli.results import print_problems
 
 
 @click.command()
@@ -29,7 +29,7 @@ from histio.cli.results import print_problem_lines
 @truncate_times_option
 @sealed_option
 @limit_options
-@json_lines_option
+@form_options
 def check(
     file: str,
     url: str | None,
@@ -39,7 +39,7 @@ def check(
     truncate_times: bool,
     sealed: bool,
     limits: LimitOptions,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Report every problem in FILE.
 
@@ -61,7 +61,7 @@ def check(
             sealed=sealed,
             **limits,
         )
-        errors, warnings = print_problem_lines(problems, file, as_json=as_json)
-    if not as_json:
+        errors, warnings = print_problems(problems, file, form=form)
+    if form is Form.TEXT:
         print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)
     return ExitCode.BAD if errors else ExitCode.DONE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 import histio
+from histio.cli.differences import print_file_differences, print_stored_differences
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import LimitOptions, database_options, file_argument, json_lines_option, limit_options
-from histio.cli.printing import pluralize, print_line
-from histio.cli.results import print_differences
+from histio.cli.options import LimitOptions, database_options, file_argument, form_options, limit_options
+from histio.cli.printing import Form, pluralize, print_line
 
 
 @click.command()
@@ -17,7 +17,7 @@ from histio.cli.results import print_differences
 @file_argument("b", required=False)
 @database_options
 @limit_options
-@json_lines_option
+@form_options
 def diff(
     a: str,
     b: str | None,
@@ -25,7 +25,7 @@ def diff(
     history_name: str | None,
     *,
     limits: LimitOptions,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Show how two histories differ.
 
@@ -42,12 +42,12 @@ def diff(
     if b is not None:
         with open_any_history(url, history_name) as history:
             differences = histio.diff(a, b, history=history, **limits)
-            total = print_differences(differences, a, b, as_json=as_json)
+            total = print_file_differences(differences, a, b, form=form)
     else:
         with open_history(url, history_name) as history:
             differences = histio.diff(a, history, **limits)
-            total = print_differences(differences, a, None, as_json=as_json)
-    if not as_json:
+            total = print_stored_differences(differences, a, history, form=form)
+    if form is Form.TEXT:
         verb = "differs" if total == 1 else "differ"
         print_line(f"{pluralize(total, 'run')} {verb}." if total else "No differences.", err=True)
     return ExitCode.BAD if total else ExitCode.DONE

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
+import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
-from histio.cli.options import database_options
+from histio.cli.options import database_options, json_option
+from histio.cli.outputs import ExplainedAttribute, ExplainedTable, ExplainOutput
+from histio.cli.printing import print_json
 
 
 @click.command()
 @database_options
-def explain(url: str | None, history_name: str | None) -> int:
+@json_option
+def explain(url: str | None, history_name: str | None, *, as_json: bool) -> int:
     """Show which columns of the models are in the format.
 
     Lists, for each table, the columns and relationships that are in the format, excluded, filled by the
@@ -24,5 +30,25 @@ def explain(url: str | None, history_name: str | None) -> int:
       histio explain --url sqlite:///bakery.db
     """
     with open_any_history(url, history_name, use_environment=True) as history:
-        click.echo(history.explain())
+        if as_json:
+            print_json(asdict(_explain(history)))
+        else:
+            click.echo(history.explain())
     return ExitCode.DONE
+
+
+def _explain(history: histio.History) -> ExplainOutput:
+    from histio.kinds.account import describe_accounts
+    from histio.kinds.accounting import accounts
+
+    found = list(accounts(history.bound.all_kinds, values=history.bound.values))
+    described = sum(1 for _ in describe_accounts(found))
+    tables = (
+        ExplainedTable(
+            ".".join(account.path),
+            account.table.mapper.class_.__name__,
+            tuple(ExplainedAttribute(item.name, item.status, item.why) for item in account.items),
+        )
+        for account in found
+    )
+    return ExplainOutput(tuple(tables), tuple(history.explain().splitlines()[described:]))

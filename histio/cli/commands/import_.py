@@ -107,8 +107,7 @@ def import_(
             else:
                 given = {name: value for name, value in given.items() if name not in _OF_ONE_TRANSACTION}
                 report = history.import_parts(files[0], jobs=jobs, **given)
-        if page is not None:
-            _write_page(files, page, history, report, force=force, limits=limits)
+        has_page = page is not None and _write_page(files, page, history, report, force=force, limits=limits)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
     missing = f"To list the missing slugs, run histio references {shown} --url …; create those rows"
     if report.catalog and options["catalog"] == "ignore":
@@ -119,6 +118,7 @@ def import_(
         renames=renames,
         rejects=options["rejects"],
         receipt=options["receipt"],
+        page=page if has_page else None,
         atomic=options["atomic"],
         catalog=options["catalog"],
         missing=f"{missing}, or import again with --rename MEMBER:OLD=NEW.",
@@ -166,11 +166,15 @@ def _write_page(
     *,
     force: bool,
     limits: LimitOptions,
-) -> None:
+) -> bool:
+    """Write the HTML report; return whether that worked, as the import itself is done."""
     try:
         with interruptible():
             histio.report_page(files, page, history=history, imported=report, overwrite=force, **limits)
-    except OSError as error:  # the import itself is done
+    except OSError as error:
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:
         print_line(f"--report: {show_file(page)} was not written, because of the interruption", err=True)
+    else:
+        return True
+    return False

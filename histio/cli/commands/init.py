@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import database_options, json_option
+from histio.cli.outputs import InitOutput
 from histio.cli.printing import escape, print_json, print_line, print_wrapped, report_unprintable
 from histio.cli.process import make_final
 
@@ -30,7 +32,7 @@ def init(url: str | None, history_name: str | None, *, as_json: bool) -> int:
         created, existing = _create_tables(history)
     with report_unprintable("The tables exist"):
         if as_json:
-            print_json({"created": created, "existing": existing})
+            print_json(asdict(InitOutput(created, existing)))
         elif created:
             print_wrapped(f"Created {len(created)} tables: {', '.join(map(escape, created))}.")
         else:
@@ -38,7 +40,7 @@ def init(url: str | None, history_name: str | None, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def _create_tables(history: histio.History) -> tuple[list[str], list[str]]:
+def _create_tables(history: histio.History) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Create all tables of the models' metadata; return the names of new and of existing tables."""
     from sqlalchemy import inspect
 
@@ -52,4 +54,5 @@ def _create_tables(history: histio.History) -> tuple[list[str], list[str]]:
         make_final()
         commit()
     names = [table.name for metadata in all_metadata for table in metadata.sorted_tables]
-    return [name for name in names if name not in before], [name for name in names if name in before]
+    created = tuple(name for name in names if name not in before)
+    return created, tuple(name for name in names if name in before)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator
 
 import click
 
@@ -15,26 +14,26 @@ from histio.cli.options import (
     LimitOptions,
     database_options,
     file_argument,
-    json_lines_option,
+    form_options,
     limit_options,
 )
-from histio.cli.printing import print_json, print_table
+from histio.cli.printing import Form, print_all, print_table
 
 
 @click.command()
 @file_argument()
 @database_options
-@click.option("--missing-json", is_flag=True, help="Print the missing slugs as one JSON object, by member.")
+@click.option("--missing", "only_missing", is_flag=True, help="List only slugs that the database lacks.")
 @limit_options
-@json_lines_option
+@form_options
 def references(
     file: str,
     url: str | None,
     history_name: str | None,
     *,
-    missing_json: bool,
+    only_missing: bool,
     limits: LimitOptions,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """List the slugs that FILE names, and which are missing.
 
@@ -46,36 +45,34 @@ def references(
     Examples:
       histio references history.jsonl
       histio references history.jsonl --url sqlite:///branch.db
-      histio references history.jsonl --missing-json
+      histio references history.jsonl --missing --json
     """
-    if missing_json and as_json:
-        raise click.UsageError("Use either --missing-json or --json.")
+    missing = rejects_runs = 0
+    kept: list[histio.ReferencedRow] = []
     with open_any_history(url, history_name, use_environment=True) as history:
-        if missing_json and not history.bound.has_database:
-            raise click.UsageError(f"--missing-json needs a database: pass --url URL, or set {URL_VARIABLE}.")
-        rejects_runs = False
-        kept = []
-        for reference in histio.references(file, history=history, **limits):
-            missing = reference.found is False
-            rejects_runs = rejects_runs or (missing and reference.required)
-            if as_json:
-                print_json(reference.to_dict(), indent=None)
-            elif missing or not missing_json:
-                kept.append(reference)
-    if missing_json:
-        print_json(_group_by_member(kept))
-    elif not as_json:
+        has_database = history.bound.has_database
+        if only_missing and not has_database:
+            raise click.UsageError(f"--missing needs a database: pass --url URL, or set {URL_VARIABLE}.")
+
+        def listed() -> Iterator[histio.ReferencedRow]:
+            nonlocal missing, rejects_runs
+            for reference in histio.references(file, history=history, **limits):
+                is_missing = reference.found is False
+                missing += is_missing
+                rejects_runs += is_missing and reference.required
+                if is_missing or not only_missing:
+                    yield reference
+
+        print_all(
+            "references",
+            listed(),
+            form=form,
+            show=kept.append,  # a table is as wide as its widest row
+            last=lambda: {"missing": missing if has_database else None},
+        )
+    if form is Form.TEXT:
         print_table(["member", "slug", "uses", "in the database"], map(_table_row, kept))
     return ExitCode.BAD if rejects_runs else ExitCode.DONE
-
-
-def _group_by_member(missing: Iterable[histio.ReferencedRow]) -> dict[str, dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
-    for each in missing:
-        details = {"model": each.model, "uses": each.uses, "required": each.required, "hint": each.hint}
-        details["carried"] = each.carried
-        groups.setdefault(each.member, {})[each.slug] = details
-    return groups
 
 
 def _table_row(reference: histio.ReferencedRow) -> tuple[object, ...]:

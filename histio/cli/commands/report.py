@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
-from histio.cli.options import LimitOptions, database_options, file_argument, file_option, limit_options
-from histio.cli.printing import print_line, report_unprintable, show_file
+from histio.cli.options import (
+    LimitOptions,
+    database_options,
+    file_argument,
+    file_option,
+    json_option,
+    limit_options,
+)
+from histio.cli.outputs import ReportOutput, find_written
+from histio.cli.printing import print_json, print_line, report_unprintable, show_file
 
 
 @click.command()
@@ -17,6 +27,7 @@ from histio.cli.printing import print_line, report_unprintable, show_file
 @database_options
 @click.option("--force", is_flag=True, help="Replace an existing output file.")
 @limit_options
+@json_option
 def report(
     file: str | None,
     output: str,
@@ -25,6 +36,7 @@ def report(
     *,
     force: bool,
     limits: LimitOptions,
+    as_json: bool,
 ) -> int:
     """Write an HTML report about a file or a database.
 
@@ -40,7 +52,11 @@ def report(
     with open_needed(url, history_name) as history:
         source = history if file is None else file
         histio.report_page(source, output, history=history, overwrite=force, **limits)
-    target = "standard output" if output == "-" else output
+    to_stdout = output == "-"
     with report_unprintable("The page is written"):
-        print_line(f"Wrote {show_file(target)}.", err=output == "-")
+        if not as_json:
+            target = "standard output" if to_stdout else show_file(output)
+            print_line(f"Wrote {target}.", err=to_stdout)
+        elif not to_stdout:
+            print_json(asdict(ReportOutput(tuple(find_written({"report": output})))))
     return ExitCode.DONE

@@ -19,8 +19,14 @@ FILE_MATCH = ["*.histio.json"]
 @history_option
 @click.option("--openapi", is_flag=True, help="Print an OpenAPI 3.1 document with the schema as components.")
 @click.option("--editor", is_flag=True, help="Print settings for VS Code, and an entry for SchemaStore.")
-def schema(history_name: str | None, *, openapi: bool, editor: bool) -> int:
-    """Print the JSON Schema of documents.
+@click.option(
+    "--output",
+    "command",
+    metavar="COMMAND",
+    help="Print the schema of what this command prints with --json.",
+)
+def schema(history_name: str | None, *, openapi: bool, editor: bool, command: str | None) -> int:
+    """Print the JSON Schema of documents, or of what a command prints.
 
     Prints the published schema (draft 2020-12) or, with --history, the schema of your own format. Validators
     in any language accept what histio accepts. To validate a line of a stream, use #/$defs/stream_line.
@@ -32,12 +38,21 @@ def schema(history_name: str | None, *, openapi: bool, editor: bool) -> int:
     "json.schemas" is for the settings of VS Code, the member "schemastore" is an entry of a SchemaStore
     catalog. Both name the file of the published schema.
 
+    With --output COMMAND, prints the schema of the JSON object that this command prints with --json. For the
+    lines of --jsonl, use #/$defs/COMMAND_line.
+
     \b
     Examples:
       histio schema > history-1.0.schema.json
       histio schema --openapi > openapi.json
       histio schema --editor
+      histio schema --output check
     """
+    if command is not None:
+        if openapi or editor or history_name:
+            raise click.UsageError("--output cannot be combined with other options.")
+        click.echo(json.dumps(_of_output(command), indent=2))
+        return ExitCode.DONE
     if openapi and editor:
         raise click.UsageError("--openapi cannot be combined with --editor.")
     if editor and history_name is not None:
@@ -49,6 +64,18 @@ def schema(history_name: str | None, *, openapi: bool, editor: bool) -> int:
         printed = _for_editors() if editor else history.json_schema(openapi=openapi)
         click.echo(json.dumps(printed, indent=2))
     return ExitCode.DONE
+
+
+def _of_output(command: str) -> dict[str, Any]:
+    """The schema of what a *command* prints: the published one, with its definition as the root."""
+    from histio.cli.outputs import OUTPUTS
+    from histio.kinds.json_schema import find_schema_file
+
+    if command not in OUTPUTS:
+        raise click.UsageError(f"--output: write one of {', '.join(OUTPUTS)}, not {command!r}.")
+    schema: dict[str, Any] = json.loads(find_schema_file("output-1.0.schema.json").read_text("utf-8"))
+    own = {"$id": f"{schema['$id']}:{command}", "$ref": f"#/$defs/{command}"}
+    return {"$schema": schema.pop("$schema"), **own, "$defs": schema["$defs"]}
 
 
 def _for_editors() -> dict[str, Any]:

@@ -12,9 +12,9 @@ from mkdocs.structure.pages import Page
 
 from histio.cli.app import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLOT = ROOT / "benchmarks" / "speed.svg"
-INCLUDED = (ROOT / "schemas" / "history-1.0.schema.json", PLOT)
+INCLUDED = (*sorted((ROOT / "schemas").glob("*.json")), PLOT)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
