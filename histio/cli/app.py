@@ -40,6 +40,7 @@ _COMMANDS = (
     "check",
     "inspect",
     "references",
+    "rejects",
     "diff",
     "merge",
     "audit",

@@ -28,7 +28,7 @@ def compact(text: str) -> str:
 def indent(text: str) -> str:
     """JSON *text* with each member and item on a line of its own.
 
-    Characters that nobody sees, or that could steer a terminal, become escapes.
+    In strings, only characters that nobody sees, or that could steer a terminal, are escapes.
     """
     return "".join(_indented(_PARTS.findall(text)))
 
@@ -48,11 +48,14 @@ def _indented(parts: list[str]) -> Iterator[str]:
             yield " "
 
 
-def _visible(text: str) -> str:
-    return text if text.isprintable() else "".join(map(_visible_character, text))
+def _visible(part: str) -> str:
+    if not part.startswith('"'):
+        return part
+    text = json.dumps(json.loads(part), ensure_ascii=False)
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _visible_character(character: str) -> str:
+def _escape(character: str) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from histio.files import target
 from histio.files.appending import LineWriter
@@ -30,12 +30,14 @@ class Corrections(ExitStack):
     Args:
         path: The file that keeps them. The first correction creates it; one that exists is continued.
         digest: The digest of the rejects.
+        is_new: Whether to remove a file with the corrections of other rejects.
     """
 
-    def __init__(self, path: Path, digest: str) -> None:
+    def __init__(self, path: Path, digest: str, *, is_new: bool = False) -> None:
         super().__init__()
         self.path = path
         self._digest = digest
+        self._is_new = is_new
         self._lines: dict[int, tuple[str, int]] = {}  # each with the number of renames before it
         self._renames: list[Renames] = []
         self._output: str | None = None
@@ -50,10 +52,13 @@ class Corrections(ExitStack):
         """
         super().__enter__()
         if self.path.exists():
-            with ExitStack() as stack:
-                self._open(stack)
-                self.push(stack.pop_all())
+            self._open()
         return self
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are any."""
+        return bool(self._lines or self._renames)
 
     def apply(self, number: int, text: str) -> str:
         """The line *number*, which the rejects have as *text*, with all corrections."""
@@ -86,28 +91,30 @@ class Corrections(ExitStack):
         if self._writer is None:
             with target(self.path, compression=None, is_last=False) as new:
                 new.write(f"{json.dumps({'corrections_of': self._digest})}\n".encode())
-            self._open(self)
+            self._open()
         assert self._writer is not None  # noqa: S101 - it was opened
         self._writer.add([json.dumps(correction)])
         self._take(correction)
 
-    def _open(self, stack: ExitStack) -> None:
-        file = stack.enter_context(self.path.open("r+b"))
-        stack.enter_context(lock_or_fail(file, self.path))
-        self._read(file)
-        self._writer = LineWriter(file)
-
-    def _read(self, file: BinaryIO) -> None:
-        try:
-            header, *corrections = [json.loads(line) for line in file if line.endswith(b"\n")]
-            digest = header["corrections_of"]
-            for each in corrections:
-                self._take(each)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            raise CorrectionsError(f"{self.path.name} is not a file of corrections.") from None
-        if digest != self._digest:
-            text = f"{self.path.name} has the corrections of another file, or of an earlier one."
-            raise CorrectionsError(text)
+    def _open(self) -> None:
+        with ExitStack() as stack:
+            file = stack.enter_context(self.path.open("r+b"))
+            stack.enter_context(lock_or_fail(file, self.path))
+            try:
+                header, *corrections = [json.loads(line) for line in file if line.endswith(b"\n")]
+                is_same = header["corrections_of"] == self._digest
+                for each in corrections if is_same else ():
+                    self._take(each)
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise CorrectionsError(f"{self.path.name} is not a file of corrections.") from None
+            if is_same:
+                self._writer = LineWriter(file)
+                self.push(stack.pop_all())
+            elif self._is_new:
+                self.path.unlink()
+            else:
+                text = "has the corrections of another file, or of an earlier one; --force starts anew."
+                raise CorrectionsError(f"{self.path.name} {text}")
 
     def _take(self, correction: Mapping[str, Any]) -> None:
         match correction:

@@ -13,6 +13,7 @@ from histio.errors import DocumentError
 from histio.files import choose_format, target
 from histio.history import History
 from histio.inspecting.check import check_file
+from histio.kinds.table import Kind
 from histio.mending.corrections import Corrections
 from histio.mending.edit import line_from, text_to_edit, without_problems
 from histio.mending.lines import Line, RejectsFile, read_line
@@ -74,6 +75,7 @@ class Mending:
         rechecked = history.bound.all_kinds if create_catalog else kinds
         self._rechecked = {kind.name for kind in rechecked if history.bound.has_database}
         self._depends = any(next(kind.refers_to(other), None) for kind in kinds for other in kinds)
+        self._members = {kind.name: list(_identifying_members(kind)) for kind in history.bound.all_kinds}
         self._is_stale = True
         self._cursor = file.lines()
         self._current = 0, ""
@@ -91,6 +93,15 @@ class Mending:
                 self.survey.add(problem.line, problem)
         self._is_stale = False
 
+    @property
+    def max_depth(self) -> int:
+        """The maximum depth of nested objects and lists in a line."""
+        return self._file.limits.max_depth
+
+    def identifying_members(self, kind: str | None) -> list[str]:
+        """The members that tell people which run of a *kind* it is: its time, and the slugs that it names."""
+        return self._members.get(kind or "", [])
+
     def line(self, number: int) -> Line:
         """The line *number* as it is now. Lines can only be read in their order."""
         return self._read(self._text(number))
@@ -98,11 +109,11 @@ class Mending:
     def text_to_edit(self, number: int) -> str:
         """The text in which people edit the line *number*."""
         problems = self.survey.problems(number)
-        return text_to_edit(self._text(number), problems, self._file.limits.max_depth)
+        return text_to_edit(self._text(number), problems, self.max_depth)
 
     def correct(self, number: int, edited: str) -> list[Problem]:
         """Take the *edited* text for the line *number*, keep it, and return the problems that it has left."""
-        self._corrections.correct(number, line_from(edited, self._file.limits.max_depth))
+        self._corrections.correct(number, line_from(edited, self.max_depth))
         self._is_stale = True
         if self._depends:  # on runs that are perhaps in other lines
             self.check()
@@ -137,7 +148,7 @@ class Mending:
                     out.write(b"" if line.startswith('{"trailer":') else f"{line}\n".encode())
 
     def _read(self, text: str) -> Line:
-        return read_line(text, self._file.limits.max_depth)
+        return read_line(text, self.max_depth)
 
     def _original(self, number: int) -> str:
         while self._current[0] < number:
@@ -218,6 +229,13 @@ class _Pieces(io.RawIOBase, BinaryIO):
         buffer[:size] = self._piece[:size]
         self._piece = self._piece[size:]
         return size
+
+
+def _identifying_members(kind: Kind) -> Iterator[str]:
+    names = kind.table.names
+    if kind.timestamp is not None:
+        yield names[kind.timestamp]
+    yield from (names[member] for reference in kind.table.references for member in reference.slugs)
 
 
 def find_unknown_slug(problem: Problem, line: Line) -> UnknownSlug | None:
