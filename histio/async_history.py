@@ -21,6 +21,7 @@ from histio.errors import BindingError
 from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
+from histio.extras import install_command
 from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
 from histio.history import History
 from histio.importing.renames import Renames
@@ -44,8 +45,8 @@ try:
         async_scoped_session,
         async_sessionmaker,
     )
-except ImportError as error:
-    _missing: ImportError | None = error
+except ImportError as _error:
+    _missing: ImportError | None = _error
 else:
     _missing = None
 
@@ -111,7 +112,7 @@ class AsyncHistory:
         values: Constants | None = None,
     ) -> None:
         if _missing is not None:
-            raise ImportError("AsyncHistory needs greenlet: install histio[asyncio]") from _missing
+            raise ImportError(f"AsyncHistory needs greenlet: {install_command('asyncio')}") from _missing
         self._engine = create_async_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         bound: Any = self._engine or bind
         own = isinstance(bound, (AsyncEngine, async_sessionmaker))

@@ -10,11 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
+
+Constraints: TypeAlias = tuple[sa.schema.SchemaItem, ...]
+"""The constraints and indexes of a table, beside those of its columns."""
 
 _MYSQL = ("mysql", "mariadb")
 
@@ -26,8 +29,8 @@ class ExactString(sa.types.TypeDecorator[str]):
     UUIDs have none.
     """
 
-    impl = sa.String
-    cache_ok = True
+    impl: type[sa.String] = sa.String
+    cache_ok: bool | None = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         length = getattr(self.impl, "length", None)
@@ -37,13 +40,13 @@ class ExactString(sa.types.TypeDecorator[str]):
         return sa.String(length, collation="C" if dialect.name == "postgresql" else None)
 
 
-Slug = ExactString(200)
-Name = sa.String(200)
-Unit = sa.String(50)
-Quantity = sa.Numeric(10, 3)
-Money = sa.Numeric(10, 4)
-Notes = sa.Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
-UtcDateTime = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL)
+Slug: ExactString = ExactString(200)
+Name: sa.String = sa.String(200)
+Unit: sa.String = sa.String(50)
+Quantity: sa.Numeric[Decimal] = sa.Numeric(10, 3)
+Money: sa.Numeric[Decimal] = sa.Numeric(10, 4)
+Notes: sa.Text = sa.Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+UtcDateTime: sa.DateTime = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL)
 
 
 def _now() -> dt.datetime:
@@ -57,7 +60,7 @@ def _new_uuid() -> str:
 class Base(DeclarativeBase):
     """Every table has a key, a UUID, and the times of its creation and last change, in naive UTC."""
 
-    metadata = sa.MetaData(
+    metadata: ClassVar[sa.MetaData] = sa.MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -72,7 +75,7 @@ class Base(DeclarativeBase):
     created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=_now)
     updated_at: Mapped[dt.datetime] = mapped_column(UtcDateTime, default=_now, onupdate=_now, index=True)
 
-    constraints: ClassVar[tuple[sa.schema.SchemaItem, ...]] = ()
+    constraints: ClassVar[Constraints] = ()
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:  # noqa: N805
@@ -159,7 +162,7 @@ class ProductionRun(Base):
     """Batches of one recipe, made at one time."""
 
     __tablename__ = "production_runs"
-    constraints = (
+    constraints: ClassVar[Constraints] = (
         _positive("num_batches"),
         *map(_not_negative, ("expected_yield", "actual_yield", "total_ingredient_cost", "per_unit_cost")),
         sa.Index(None, "produced_at", "uuid"),
@@ -186,7 +189,10 @@ class ProductionConsumption(Base):
     """What a production run used of one ingredient. The slug is a snapshot: it outlives the ingredient."""
 
     __tablename__ = "production_consumptions"
-    constraints = (_positive("quantity_consumed"), _not_negative("total_cost"))
+    constraints: ClassVar[Constraints] = (
+        _positive("quantity_consumed"),
+        _not_negative("total_cost"),
+    )
 
     production_run_id: Mapped[int] = _parent("production_runs.id", ondelete="CASCADE")
     ingredient_slug: Mapped[str] = mapped_column(Slug, index=True)
@@ -201,7 +207,7 @@ class AssemblyRun(Base):
     """Finished goods put together at one time."""
 
     __tablename__ = "assembly_runs"
-    constraints = (
+    constraints: ClassVar[Constraints] = (
         _positive("quantity_assembled"),
         *map(_not_negative, ("total_component_cost", "per_unit_cost")),
         sa.Index(None, "assembled_at", "uuid"),
@@ -227,7 +233,7 @@ class AssemblyFinishedUnitConsumption(Base):
     """What an assembly run used of one finished unit."""
 
     __tablename__ = "assembly_finished_unit_consumptions"
-    constraints = (
+    constraints: ClassVar[Constraints] = (
         _positive("quantity_consumed"),
         *map(_not_negative, ("unit_cost_at_consumption", "total_cost")),
     )
@@ -246,7 +252,10 @@ class AssemblyPackagingConsumption(Base):
     """What an assembly run used of one packaging product."""
 
     __tablename__ = "assembly_packaging_consumptions"
-    constraints = (_positive("quantity_consumed"), _not_negative("total_cost"))
+    constraints: ClassVar[Constraints] = (
+        _positive("quantity_consumed"),
+        _not_negative("total_cost"),
+    )
 
     assembly_run_id: Mapped[int] = _parent("assembly_runs.id", ondelete="CASCADE")
     product_id: Mapped[int] = _parent("products.id")

@@ -115,7 +115,7 @@ class ProblemList:
 
     def __init__(self, problems: Iterable[Problem] = ()) -> None:
         self._listed: list[Problem] = []
-        self.count = 0
+        self.count: int = 0
         for problem in problems:
             self.add(problem)
 
@@ -265,6 +265,9 @@ class ImportReport:
             one that stands for the others, of an import of files at most the first 1,000.
         warnings: Warnings about runs that were imported, with the same limits.
         problem_count: The number of all errors, including those that are not listed.
+        problem_codes: The number of errors of each code, including those that are not listed. Those of a run
+            beyond its first 100 count for the code of the 100th. Of runs that a copy cannot read, only those
+            that are listed are counted.
         warning_count: The number of all warnings, including those that are not listed.
         renamed: The uses of the ``rename`` option; of a run at most the first 100, of an import of files at
             most the first 1,000.
@@ -291,6 +294,7 @@ class ImportReport:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     problem_count: int = 0
+    problem_codes: Mapping[str, int] = field(default_factory=dict)
     warning_count: int = 0
     renamed: tuple[Renaming, ...] = ()
     renamed_count: int = 0

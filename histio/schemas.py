@@ -54,24 +54,24 @@ class ProductionConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.ProductionConsumption
-        optional = _RECORDED
+        optional: ClassVar[tuple[str, ...]] = _RECORDED
 
-    uuid = _uuid("the ledger entry")
-    ingredient_slug = Slug(
+    uuid: RunUUID = _uuid("the ledger entry")
+    ingredient_slug: Slug = Slug(
         snapshot_of="Ingredient",
         required=True,
         description="The ingredient at the time. It may have been renamed or deleted since.",
         example="flour",
     )
-    quantity_consumed = FixedDecimal(
+    quantity_consumed: FixedDecimal = FixedDecimal(
         positive=True, required=True, description="How much was used, in the unit.", example="4.000"
     )
-    unit = Text(
+    unit: Text = Text(
         required=True, description="The unit of the quantity, as the application names it.", example="cups"
     )
-    total_cost = _money("What the quantity cost.", "2.5000")
-    created_at = _created_at()
-    updated_at = _updated_at()
+    total_cost: FixedDecimal = _money("What the quantity cost.", "2.5000")
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class ProductionRunSchema(RunSchema):
@@ -82,40 +82,46 @@ class ProductionRunSchema(RunSchema):
         kind = "production_run"
         collection = "production_runs"
         timestamp = "produced_at"
-        optional = ("notes", *_RECORDED)
+        optional: ClassVar[tuple[str, ...]] = ("notes", *_RECORDED)
         audits: ClassVar[tuple[Audit, ...] | None] = (
             NotEmpty(("consumptions",)),
             Sum("total_ingredient_cost", ("consumptions.total_cost",)),
             PerUnit("per_unit_cost", "total_ingredient_cost", "actual_yield"),
             AtMost("actual_yield", "expected_yield", times="2"),
         )
-        charts = (Compare("expected_yield", "actual_yield"),)
+        charts: ClassVar[tuple[Compare, ...]] = (Compare("expected_yield", "actual_yield"),)
 
-    uuid = _uuid("the run")
-    recipe_slug = Slug(
+    uuid: RunUUID = _uuid("the run")
+    recipe_slug: Slug = Slug(
         "recipe", required=True, description="The recipe that was made.", example="chocolate-chip-cookies"
     )
-    finished_unit_slug = Slug(
+    finished_unit_slug: Slug = Slug(
         "finished_unit",
         agrees="recipe",
         required=True,
         description="What the recipe yielded.",
         example="chocolate-chip-cookie",
     )
-    num_batches = Integer(minimum=1, required=True, description="How many batches were made.", example=2)
-    expected_yield = Integer(minimum=0, required=True, description="How many units were planned.", example=96)
-    actual_yield = Integer(minimum=0, required=True, description="How many units came out.", example=92)
-    produced_at = UtcTimestamp(
+    num_batches: Integer = Integer(
+        minimum=1, required=True, description="How many batches were made.", example=2
+    )
+    expected_yield: Integer = Integer(
+        minimum=0, required=True, description="How many units were planned.", example=96
+    )
+    actual_yield: Integer = Integer(
+        minimum=0, required=True, description="How many units came out.", example=92
+    )
+    produced_at: UtcTimestamp = UtcTimestamp(
         required=True, description="When the run was made.", example="2025-12-08T10:00:00Z"
     )
-    notes = Text(
+    notes: Text = Text(
         allow_none=True, description="Free text; null and left out are the same.", example="Test batch"
     )
-    total_ingredient_cost = _money("What all ingredients of the run cost.", "5.2500")
-    per_unit_cost = _money("What one unit cost.", "0.0571")
-    created_at = _created_at()
-    updated_at = _updated_at()
-    consumptions = _ledger(
+    total_ingredient_cost: FixedDecimal = _money("What all ingredients of the run cost.", "5.2500")
+    per_unit_cost: FixedDecimal = _money("What one unit cost.", "0.0571")
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
+    consumptions: Nested = _ledger(
         ProductionConsumptionSchema, "The ingredients used, in the order they were recorded."
     )
 
@@ -125,20 +131,22 @@ class AssemblyFinishedUnitConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.AssemblyFinishedUnitConsumption
-        optional = _RECORDED
+        optional: ClassVar[tuple[str, ...]] = _RECORDED
         audits: ClassVar[tuple[Audit, ...] | None] = (
             PerUnit("unit_cost_at_consumption", "total_cost", "quantity_consumed"),
         )
 
-    uuid = _uuid("the ledger entry")
-    finished_unit_slug = Slug(
+    uuid: RunUUID = _uuid("the ledger entry")
+    finished_unit_slug: Slug = Slug(
         "finished_unit", required=True, description="The unit that was used.", example="chocolate-chip-cookie"
     )
-    quantity_consumed = Integer(minimum=1, required=True, description="How many units were used.", example=60)
-    unit_cost_at_consumption = _money("What one unit cost at the time.", "0.0571")
-    total_cost = _money("What the quantity cost.", "3.4260")
-    created_at = _created_at()
-    updated_at = _updated_at()
+    quantity_consumed: Integer = Integer(
+        minimum=1, required=True, description="How many units were used.", example=60
+    )
+    unit_cost_at_consumption: FixedDecimal = _money("What one unit cost at the time.", "0.0571")
+    total_cost: FixedDecimal = _money("What the quantity cost.", "3.4260")
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class AssemblyPackagingConsumptionSchema(RecordSchema):
@@ -146,29 +154,29 @@ class AssemblyPackagingConsumptionSchema(RecordSchema):
 
     class Meta(RecordSchema.Meta):
         model = models.AssemblyPackagingConsumption
-        optional = ("ingredient_slug", *_RECORDED)
+        optional: ClassVar[tuple[str, ...]] = ("ingredient_slug", *_RECORDED)
 
-    uuid = _uuid("the ledger entry")
-    product_slug = Slug(
+    uuid: RunUUID = _uuid("the ledger entry")
+    product_slug: Slug = Slug(
         "product",
         description="The product that was used. Without it, the one product of the ingredient.",
         example="cellophane-bag-100ct",
     )
-    ingredient_slug = Slug(
+    ingredient_slug: Slug = Slug(
         "product",
         key="ingredient.slug",
         description="The ingredient of the product.",
         example="cellophane-bag",
     )
-    quantity_consumed = FixedDecimal(
+    quantity_consumed: FixedDecimal = FixedDecimal(
         positive=True, required=True, description="How much was used, in the unit.", example="5.000"
     )
-    unit = Text(
+    unit: Text = Text(
         required=True, description="The unit of the quantity, as the application names it.", example="each"
     )
-    total_cost = _money("What the quantity cost.", "1.2500")
-    created_at = _created_at()
-    updated_at = _updated_at()
+    total_cost: FixedDecimal = _money("What the quantity cost.", "1.2500")
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class AssemblyRunSchema(RunSchema):
@@ -179,7 +187,7 @@ class AssemblyRunSchema(RunSchema):
         kind = "assembly_run"
         collection = "assembly_runs"
         timestamp = "assembled_at"
-        optional = ("notes", *_RECORDED)
+        optional: ClassVar[tuple[str, ...]] = ("notes", *_RECORDED)
         audits: ClassVar[tuple[Audit, ...] | None] = (
             NotEmpty(("finished_unit_consumptions", "packaging_consumptions")),
             Sum(
@@ -189,35 +197,35 @@ class AssemblyRunSchema(RunSchema):
             PerUnit("per_unit_cost", "total_component_cost", "quantity_assembled"),
         )
 
-    uuid = _uuid("the run")
-    finished_good_slug = Slug(
+    uuid: RunUUID = _uuid("the run")
+    finished_good_slug: Slug = Slug(
         "finished_good", required=True, description="What was put together.", example="cookie-gift-bag"
     )
-    quantity_assembled = Integer(
+    quantity_assembled: Integer = Integer(
         minimum=1, required=True, description="How many were put together.", example=5
     )
-    assembled_at = UtcTimestamp(
+    assembled_at: UtcTimestamp = UtcTimestamp(
         required=True, description="When the run was made.", example="2025-12-09T09:30:00Z"
     )
-    notes = Text(
+    notes: Text = Text(
         allow_none=True, description="Free text; null and left out are the same.", example="Gift order"
     )
-    total_component_cost = _money("What all units and packaging of the run cost.", "12.5000")
-    per_unit_cost = _money("What one finished good cost.", "2.5000")
-    created_at = _created_at()
-    updated_at = _updated_at()
-    finished_unit_consumptions = _ledger(
+    total_component_cost: FixedDecimal = _money("What all units and packaging of the run cost.", "12.5000")
+    per_unit_cost: FixedDecimal = _money("What one finished good cost.", "2.5000")
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
+    finished_unit_consumptions: Nested = _ledger(
         AssemblyFinishedUnitConsumptionSchema, "The finished units used, in the order they were recorded."
     )
-    packaging_consumptions = _ledger(
+    packaging_consumptions: Nested = _ledger(
         AssemblyPackagingConsumptionSchema, "The packaging used, in the order it was recorded."
     )
 
 
 class _BundledCatalogSchema(CatalogSchema):
     class Meta(CatalogSchema.Meta):
-        identity = "slug"
-        optional = ("uuid", *_RECORDED)
+        identity: ClassVar[str | tuple[str, ...] | None] = "slug"
+        optional: ClassVar[tuple[str, ...]] = ("uuid", *_RECORDED)
 
 
 def _slug(what: str, example: str) -> Slug:
@@ -243,11 +251,11 @@ class IngredientSchema(_BundledCatalogSchema):
         kind = "ingredient"
         collection = "ingredients"
 
-    slug = _slug("the ingredient", "flour")
-    display_name = _name("the ingredient", "Flour")
-    uuid = _row_uuid()
-    created_at = _created_at()
-    updated_at = _updated_at()
+    slug: Slug = _slug("the ingredient", "flour")
+    display_name: Text = _name("the ingredient", "Flour")
+    uuid: RunUUID = _row_uuid()
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class RecipeSchema(_BundledCatalogSchema):
@@ -258,11 +266,11 @@ class RecipeSchema(_BundledCatalogSchema):
         kind = "recipe"
         collection = "recipes"
 
-    slug = _slug("the recipe", "chocolate-chip-cookies")
-    name = _name("the recipe", "Chocolate Chip Cookies")
-    uuid = _row_uuid()
-    created_at = _created_at()
-    updated_at = _updated_at()
+    slug: Slug = _slug("the recipe", "chocolate-chip-cookies")
+    name: Text = _name("the recipe", "Chocolate Chip Cookies")
+    uuid: RunUUID = _row_uuid()
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class FinishedUnitSchema(_BundledCatalogSchema):
@@ -273,17 +281,17 @@ class FinishedUnitSchema(_BundledCatalogSchema):
         kind = "finished_unit"
         collection = "finished_units"
 
-    slug = _slug("the unit", "chocolate-chip-cookie")
-    display_name = _name("the unit", "Chocolate Chip Cookie")
-    recipe_slug = Slug(
+    slug: Slug = _slug("the unit", "chocolate-chip-cookie")
+    display_name: Text = _name("the unit", "Chocolate Chip Cookie")
+    recipe_slug: Slug = Slug(
         "recipe",
         required=True,
         description="The recipe that yields the unit.",
         example="chocolate-chip-cookies",
     )
-    uuid = _row_uuid()
-    created_at = _created_at()
-    updated_at = _updated_at()
+    uuid: RunUUID = _row_uuid()
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class FinishedGoodSchema(_BundledCatalogSchema):
@@ -294,11 +302,11 @@ class FinishedGoodSchema(_BundledCatalogSchema):
         kind = "finished_good"
         collection = "finished_goods"
 
-    slug = _slug("the finished good", "cookie-gift-bag")
-    display_name = _name("the finished good", "Cookie Gift Bag")
-    uuid = _row_uuid()
-    created_at = _created_at()
-    updated_at = _updated_at()
+    slug: Slug = _slug("the finished good", "cookie-gift-bag")
+    display_name: Text = _name("the finished good", "Cookie Gift Bag")
+    uuid: RunUUID = _row_uuid()
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 class ProductSchema(_BundledCatalogSchema):
@@ -309,14 +317,14 @@ class ProductSchema(_BundledCatalogSchema):
         kind = "product"
         collection = "products"
 
-    slug = _slug("the product", "cellophane-bag-100ct")
-    product_name = _name("the product", "Cellophane Bags, 100 Count")
-    ingredient_slug = Slug(
+    slug: Slug = _slug("the product", "cellophane-bag-100ct")
+    product_name: Text = _name("the product", "Cellophane Bags, 100 Count")
+    ingredient_slug: Slug = Slug(
         "ingredient", required=True, description="The ingredient of the product.", example="cellophane-bag"
     )
-    uuid = _row_uuid()
-    created_at = _created_at()
-    updated_at = _updated_at()
+    uuid: RunUUID = _row_uuid()
+    created_at: UtcTimestamp = _created_at()
+    updated_at: UtcTimestamp = _updated_at()
 
 
 BUNDLED: tuple[type[RunSchema], ...] = (ProductionRunSchema, AssemblyRunSchema)

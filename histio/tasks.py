@@ -60,7 +60,9 @@ class Workers:
         if jobs is not None:
             check_positive(jobs=jobs)
         usual = count_processors() if executor is None else getattr(executor, "_max_workers", None)
-        self.jobs = jobs or usual  # only the executors of the standard library say how many they run
+        self.jobs: int | Any | None = (
+            jobs or usual
+        )  # only the executors of the standard library say how many they run
         self._is_own = executor is None
         self._prepare = prepare
         self._executor = executor or self._start()

@@ -34,5 +34,5 @@ def _run(argv: Sequence[str] | None) -> int:
 
         return run(argv)
     except KeyboardInterrupt:
-        sys.stderr.write("histio: interrupted; no partial file or transaction is left\n")
+        sys.stderr.write(f"histio: {ExitCode.INTERRUPTED.meaning}\n")
         return ExitCode.INTERRUPTED

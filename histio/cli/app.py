@@ -29,6 +29,13 @@ class _PipeError(click.ClickException):
     exit_code = ExitCode.FAILED
 
 
+_FIRST_STEPS = """\
+histio moves an application's history between databases, as portable, checked JSON.
+  Try it with a bakery's year:      histio demo bakery
+  Export from your database:        histio export history.jsonl --url sqlite:///bakery.db
+  Use your own SQLAlchemy models:   histio scaffold shop.models:Order > binding.py
+  See all commands:                 histio --help"""
+
 _COMMANDS = (
     "demo",
     "init",
@@ -45,6 +52,7 @@ _COMMANDS = (
     "merge",
     "audit",
     "report",
+    "flatten",
     "explain",
     "scaffold",
     "schema",
@@ -82,6 +90,7 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:<4} {code.meaning}" for code in ExitCode),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -106,15 +115,6 @@ def app(context: click.Context, /, *, within: str | None) -> None:  # noqa: ARG0
     A history consists of runs, such as production runs, with their ledger entries. Other rows, the
     catalog, are named by slugs instead of row ids. A file is a stream (.jsonl) or one document (.json), and
     may be compressed (.gz, .zst). For standard input or output, write - instead of a file.
-
-    \b
-    Exit codes:
-      0    success
-      1    the input is invalid, or the histories differ; nothing was written
-      2    wrong usage, or a file that does not exist or would be overwritten
-      3    done, but runs were rejected, left out or not undone, or FILE is damaged
-      4    the database or the disk failed
-      130  interrupted; no partial file or transaction is left
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        click.echo(_FIRST_STEPS)

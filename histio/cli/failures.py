@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape, show_file
 from histio.errors import BindingError, ExportError, NotConfiguredError, ProblemsError, ReceiptError
+from histio.extras import install_command
+from histio.files.manifest import MANIFEST
 
 TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
 
@@ -42,25 +45,29 @@ def _explain_url_error(error: sa.exc.SQLAlchemyError) -> str:
 
 def _explain_import_error(error: ImportError) -> str:
     extra = _EXTRAS.get(error.name or "")
-    if "histio[" in str(error):
-        return f"{error}."
+    if "pip install" in str(error):
+        return str(error)
     if extra is None:
         return f"{error}. The database or the file may need a package that is not installed."
-    return f"{error.name} is not installed: pip install 'histio[{extra}]'"
+    return f"{error.name} is not installed: {install_command(extra)}"
 
 
 def _explain_file_error(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return error.strerror or str(error)
     advice = "; --force replaces it" if isinstance(error, FileExistsError) else ""
-    return f"{show_file(str(error.filename))}: {error.strerror}{advice}"
+    path = Path(str(error.filename))
+    name = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else error.filename
+    return f"{show_file(str(name))}: {error.strerror}{advice}"
 
 
 def _explain_problems(error: ProblemsError) -> str:
     lines = error.lines(escape)
     if isinstance(error, ReceiptError):
         return "\n".join(lines)
-    if {problem.code for problem in error.problems} <= {"truncated", "corrupt"}:
+    if any(f"has no {MANIFEST}" in problem.message for problem in error.problems):
+        lines.append("To write a folder that can be imported: histio export FOLDER --parts N.")
+    elif {problem.code for problem in error.problems} <= {"truncated", "corrupt"}:
         lines.append(_DAMAGED)
     elif any(problem.pointer.startswith("/header/kinds") for problem in error.problems):
         lines.append("To read runs of your own kinds, pass your History: --history MODULE:ATTRIBUTE.")

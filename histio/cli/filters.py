@@ -6,9 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
 import histio
+from histio.cli.usage import UsageError
 
 
 def select_kinds(history: histio.History, where: Sequence[str], kinds: Sequence[str]) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def select_kinds(history: histio.History, where: Sequence[str], kinds: Sequence[
 def check_period(since: dt.date | None, until: dt.date | None) -> None:
     """Raise UsageError if *since* is later than *until*."""
     if since and until and _start_of(since) > _start_of(until):
-        raise click.UsageError("--since is later than --until.")
+        raise UsageError("--since is later than --until.")
 
 
 def _parse_slugs(filters: Sequence[str]) -> dict[str, str]:
@@ -33,7 +32,7 @@ def _parse_slugs(filters: Sequence[str]) -> dict[str, str]:
     for text in filters:
         member, equals, slug = text.partition("=")
         if not (member and equals and slug):
-            raise click.UsageError(f"--where: write MEMBER=SLUG, not {text!r}.")
+            raise UsageError(f"--where: write MEMBER=SLUG, not {text!r}.")
         slugs[member] = slug
     return slugs
 

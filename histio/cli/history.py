@@ -8,11 +8,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-import click
-
 import histio
 from histio.cli.options import URL_VARIABLE
 from histio.cli.printing import show_file
+from histio.cli.usage import UsageError
 
 
 @contextmanager
@@ -29,13 +28,13 @@ def open_history(
         may_create: Whether the file of a SQLite database may be new.
 
     Raises:
-        click.UsageError: No database is named, or its file does not exist.
+        UsageError: No database is named, or its file does not exist.
     """
     own = None if history_name is None else _import_history(history_name)
     if url is None and (own is None or not own.bound.has_database):
         url = os.environ.get(URL_VARIABLE) or None
         if url is None:
-            raise click.UsageError(
+            raise UsageError(
                 f"No database: pass {option} URL (such as sqlite:///bakery.db), set "
                 f"{URL_VARIABLE}, or pass --history MODULE:ATTRIBUTE, a History that has one."
             )
@@ -47,7 +46,7 @@ def open_history(
     full_url = with_driver(url or "")
     missing = None if may_create else missing_file(full_url)
     if missing is not None:
-        raise click.UsageError(
+        raise UsageError(
             f"{show_file(str(missing))} does not exist. To make a new database: "
             f"histio init --url {show_file(url or '')}"
         )
@@ -94,9 +93,9 @@ def _import_history(name: str) -> histio.History:
     try:
         history = found() if callable(found) and not isinstance(found, histio.History) else found
     except Exception as error:  # whatever the function raises is the answer to --history
-        raise click.UsageError(f"--history: {name}() failed: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--history: {name}() failed: {type(error).__name__}: {error}") from error
     if not isinstance(history, histio.History):
-        raise click.UsageError(f"--history: {name} is a {type(history).__name__}, not a History.")
+        raise UsageError(f"--history: {name} is a {type(history).__name__}, not a History.")
     if history.bound.location is None:  # other processes find it as this one did
         return type(history).from_bound(replace(history.bound, location=name))
     return history
@@ -106,16 +105,14 @@ def import_object(name: str, *, option: str) -> Any:
     """Import the object that ``module:attribute`` names; the working directory is searched too.
 
     Raises:
-        click.UsageError: There is no such object; the message begins with *option*.
+        UsageError: There is no such object; the message begins with *option*.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise click.UsageError(
-            f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}."
-        )
+        raise UsageError(f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}.")
     from histio.workers import import_object as import_named
 
     try:
         return import_named(name)
     except Exception as error:  # importing runs code of the host
-        raise click.UsageError(f"{option}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{option}: {type(error).__name__}: {error}") from error

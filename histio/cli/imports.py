@@ -27,20 +27,25 @@ from histio.cli.printing import (
     show_file,
 )
 from histio.cli.results import print_counts, print_findings, print_revisions
+from histio.cli.usage import UsageError
 from histio.report import list_outcomes
 
 
-def check_import_options(*, commit_every: int | None, atomic: bool, dry_run: bool, **_: object) -> None:
+def check_import_options(
+    *, commit_every: int | None, atomic: bool, dry_run: bool, receipt: str | None, **_: object
+) -> None:
     """Raise UsageError for options of `import_options` that exclude each other."""
     if commit_every and (atomic or dry_run):
-        raise click.UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+        raise UsageError("--commit-every cannot be combined with --atomic or --dry-run.")
+    if receipt and dry_run:
+        raise UsageError("--receipt cannot be combined with --dry-run, which writes nothing.")
 
 
 def check_new_files(files: Mapping[str, str | None], *, force: bool) -> None:
     """Raise UsageError if one of *files*, by option, exists, unless *force* is set."""
     for option, path in files.items():
         if path is not None and os.path.lexists(path) and not force:
-            raise click.UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
+            raise UsageError(f"{option}: {show_file(path)} exists; --force replaces it.")
 
 
 @contextmanager
@@ -70,18 +75,16 @@ def _read_renames(path: str) -> dict[str, dict[str, str]]:
     try:
         rules = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise click.UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
+        raise UsageError(f"--rename: {show_file(path)} is not JSON: {error}") from error
     if not isinstance(rules, dict) or not all(isinstance(slugs, dict) for slugs in rules.values()):
-        raise click.UsageError(
-            f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.'
-        )
+        raise UsageError(f'--rename: {show_file(path)} must look like {{"recipe_slug": {{"old": "new"}}}}.')
     return rules
 
 
 def _parse_rename(text: str) -> dict[str, dict[str, str]]:
     rule = re.fullmatch("([^:=]+):(.+)=(.+)", text, re.DOTALL)
     if rule is None:
-        raise click.UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
+        raise UsageError(f"--rename: write MEMBER:OLD=NEW or the name of a JSON file, not {text!r}.")
     member, old, new = rule.groups()
     return {member: {old: new}}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 import click
 
 import histio
+from histio.cli.groups import describe_group, group_alike
 from histio.cli.outputs import WrittenFile, name_file
 from histio.cli.printing import (
     Form,
@@ -36,38 +36,49 @@ _CHANGES = 20
 """The number of changes of one run that are printed."""
 
 
-def _print_problems(title: str, problems: Sequence[histio.Problem], total: int, *, err: bool = False) -> None:
+def _print_problems(
+    title: str,
+    problems: Sequence[histio.Problem],
+    total: int,
+    *,
+    codes: Mapping[str, int] | None = None,
+    err: bool = False,
+) -> None:
     """Print the first few *problems* of each code.
 
     Args:
         title: The line above them, with the *total*.
         problems: Those that the report keeps.
         total: How many there are, which may be more.
+        codes: How many there are of each code; None: it is not known.
         err: Print to standard error.
     """
     by_code: dict[str, list[histio.Problem]] = {}
     for problem in problems:
         by_code.setdefault(problem.code, []).append(problem)
     if total:
-        more = f", the first {len(problems):,} of them by code" if total > len(problems) else ""
+        known = codes is not None and sum(codes.values()) == total
+        more = f", the first {len(problems):,} of them by code" if total > len(problems) and not known else ""
         print_line(err=err)
         click.secho(f"{title}: {total:,}{more}", bold=True, err=err)
-    for code, found in by_code.items():
-        print_line(f"  {code} ({len(found):,})", err=err)
-        repeats = Counter(problem.message for problem in found)
-        first = {problem.message: problem for problem in reversed(found)}
-        for message, times in islice(repeats.items(), _EXAMPLES):
-            number = f"{times - 1:,} " if total <= len(problems) else ""
-            text = escape(first[message])
-            if times > 1:
-                text = f"{text.removesuffix('.')}, and {number}more like it"
-            print_line(f"    {text}", err=err)
-        if len(repeats) > _EXAMPLES:
-            print_line(f"    … and {len(repeats) - _EXAMPLES:,} more", err=err)
+    for code in dict.fromkeys((*by_code, *(codes or {}))):
+        found = by_code.get(code, [])  # a report may list none of a code
+        of_code = (codes or {}).get(code, len(found))
+        print_line(f"  {code} ({of_code:,})", err=err)
+        groups = group_alike(found)
+        shown = groups[:_EXAMPLES]
+        for group in shown:
+            of_group = len(group) + of_code - len(found) if len(groups) == 1 else len(group)
+            exact = total <= len(problems) or len(groups) == 1
+            print_line(f"    {describe_group(group, of_group if exact else None)}", err=err)
+        if len(groups) > len(shown):
+            print_line(f"    … and {of_code - sum(map(len, shown)):,} more", err=err)
 
 
 def print_findings(
-    report: histio.ImportReport | histio.UndoReport | histio.ExportReport, *, err: bool = False
+    report: histio.ImportReport | histio.UndoReport | histio.ExportReport | histio.FlattenReport,
+    *,
+    err: bool = False,
 ) -> None:
     """Print the first few problems and warnings of a *report*; *err*: to standard error."""
     problems = report.problems
@@ -75,8 +86,10 @@ def print_findings(
         problems = tuple(
             replace(each, message=f"{each.kind} {each.uuid}: {each.message}") for each in problems
         )
-    _print_problems("Problems", problems, report.problem_count, err=err)
-    _print_problems("Warnings", report.warnings, report.warning_count, err=err)
+    codes = report.problem_codes if isinstance(report, histio.ImportReport) else None
+    _print_problems("Problems", problems, report.problem_count, codes=codes, err=err)
+    if not isinstance(report, histio.FlattenReport):
+        _print_problems("Warnings", report.warnings, report.warning_count, err=err)
 
 
 def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequence[str]) -> None:
@@ -91,6 +104,7 @@ def print_problems(
     file: str | None,
     *,
     form: Form,
+    show: Callable[[histio.Problem], None] | None = None,
     last: Callable[[], Mapping[str, Any]] = dict,
 ) -> tuple[int, int]:
     """Print each problem on a line of its own, as it is found.
@@ -99,6 +113,7 @@ def print_problems(
         problems: What was found.
         file: The file that was read; None: a database was.
         form: How to print them.
+        show: Prints a problem as text; None: a line with its place, severity and code.
         last: Returns further members of the JSON object.
 
     Returns:
@@ -111,15 +126,19 @@ def print_problems(
             counts[f"{problem.severity}s"] += problem.more or 1
             yield problem
 
-    def show(problem: histio.Problem) -> None:
-        place = f"{problem.kind} {problem.uuid}" if file is None else _show_place(file, problem)
-        pointer = f"{problem.pointer}: " if problem.pointer else ""
-        hint = f" ({problem.hint})" if problem.hint else ""
-        text = f"{place}: {pointer}{problem.message}{hint} [{problem.severity}: {problem.code}]"
-        print_line(escape(text))
+    def show_line(problem: histio.Problem) -> None:
+        print_line(f"{describe_finding(problem, file)} [{problem.severity}: {problem.code}]")
 
-    print_all("problems", count(), form=form, show=show, last=lambda: {**counts, **last()})
+    print_all("problems", count(), form=form, show=show or show_line, last=lambda: {**counts, **last()})
     return counts["errors"], counts["warnings"]
+
+
+def describe_finding(problem: histio.Problem, file: str | None) -> str:
+    """One line about a *problem* of a *file*, which editors can jump to; None: it is of a database."""
+    place = f"{problem.kind} {problem.uuid}" if file is None else _show_place(file, problem)
+    pointer = f"{problem.pointer}: " if problem.pointer else ""
+    hint = f" ({problem.hint})" if problem.hint else ""
+    return escape(f"{place}: {pointer}{problem.message}{hint}")
 
 
 def print_revisions(report: histio.ImportReport) -> None:

@@ -52,7 +52,7 @@ class Database:
         self._engine = create_engine(bind) if isinstance(bind, (str, sa.URL)) else None
         if self._engine is not None and self._engine.dialect.is_async:
             raise BindingError(f"{redact(repr(self._engine.url))} is for asyncio: use AsyncHistory")
-        self.bind = _check_bind(self._engine or bind)
+        self.bind: BorrowedSession | sessionmaker[Any] | None = _check_bind(self._engine or bind)
         dialect = _dialect_of(self.bind)
         if dialect is not None:
             self._check_dialect(dialect)

@@ -26,8 +26,8 @@ class EarlierRuns(Scratch):
 
     def __init__(self) -> None:
         super().__init__(_TABLE)
-        self.predecessor = NO_PREDECESSOR
-        self.found = 0
+        self.predecessor: Predecessor = NO_PREDECESSOR
+        self.found: int = 0
 
     def read(self, path: FilePath, bound: Bound) -> None:
         """Read the export at *path*.

@@ -11,8 +11,10 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import RAW, neutral_savepoint
 from histio.exporting.plan import ExportPlan
+from histio.kinds.identity import IdentitySql
 from histio.kinds.mapping import key_attributes
 from histio.kinds.selects import is_among
+from histio.kinds.table import Kind
 from histio.tuning import tuning
 
 SortKeys: TypeAlias = tuple[Any, ...]
@@ -52,8 +54,8 @@ class OrderedRuns:
     ) -> None:
         self.connection = connection
         self._has_instants = has_instants
-        self.kind = plan.kind
-        self.identity = plan.identity
+        self.kind: Kind = plan.kind
+        self.identity: IdentitySql = plan.identity
         self._plan = plan
         self._time = time
         self._conditions = conditions
@@ -66,7 +68,7 @@ class OrderedRuns:
             else [plan.time_text, *self._sorted_by[1:]]
         )
         self._selected = [key.label(f"sorted_by_{place}") for place, key in enumerate(as_read)]
-        self.width = len(self._sorted_by)
+        self.width: int = len(self._sorted_by)
 
     def neutral_savepoint(self) -> AbstractContextManager[None]:
         """A savepoint in which no setting of the session changes the values of the runs."""

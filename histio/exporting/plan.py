@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from histio.exporting.fast.formatter import RowFormatter, find_formatter
 from histio.exporting.fast.obstacles import loading_listeners
 from histio.exporting.identities import Unplaced, sort_keys
 from histio.kinds.fields import UtcTimestamp
+from histio.kinds.identity import IdentitySql
 from histio.kinds.remembered import Remembered
 from histio.kinds.table import Kind
 
@@ -34,12 +36,14 @@ class ExportPlan:
 
     def __init__(self, kind: Kind, dialect: sa.Dialect) -> None:
         self.kind = kind
-        self.identity = kind.identity.sql(kind.table.mapper.class_, apart=True)
-        self.is_unique = kind.identity.is_unique
-        self.time = None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
-        self.time_text = None if self.time is None else time_text(dialect, self.time)
-        self.sort_keys = sort_keys(dialect, self.identity)
-        self.unplaced = Unplaced(kind, self.identity)
+        self.identity: IdentitySql = kind.identity.sql(kind.table.mapper.class_, apart=True)
+        self.is_unique: bool = kind.identity.is_unique
+        self.time: sa.orm.InstrumentedAttribute[Any] | None = (
+            None if kind.timestamp is None else kind.table.attribute(kind.timestamp)
+        )
+        self.time_text: Any = None if self.time is None else time_text(dialect, self.time)
+        self.sort_keys: list[sa.ColumnElement[Any]] = sort_keys(dialect, self.identity)
+        self.unplaced: Unplaced = Unplaced(kind, self.identity)
         self._listeners = loading_listeners(kind.table)
         self._formatter = Remembered(lambda _: find_formatter(kind, dialect))
         # Only SQLAlchemy reads times in every spelling.

@@ -64,9 +64,9 @@ class ExportTally:
             raise ValueError(f"on_unreadable must be one of {get_args(OnUnreadable)}, not {on_unreadable!r}")
         self.exact = exact
         self._raises = on_unreadable == "error"
-        self.skipped = 0
+        self.skipped: int = 0
         self.problems: list[Problem] = []
-        self.problem_count = 0
+        self.problem_count: int = 0
         self.warnings: list[Problem] = []
         self._altered: Counter[str] = Counter()
         self._noted: list[Problem] = []

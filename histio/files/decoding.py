@@ -23,7 +23,7 @@ def _refuse(constant: str) -> NoReturn:
     raise NotJsonError(f"{constant} is not JSON")
 
 
-decoder = json.JSONDecoder(parse_constant=_refuse)
+decoder: json.JSONDecoder = json.JSONDecoder(parse_constant=_refuse)
 """Decodes JSON, without the NaN and infinities that Python accepts."""
 
 _exact_decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=read_double)

@@ -67,13 +67,13 @@ class Document:
         self._limits = max_line_bytes, max_depth
         self._decoder = decoder_for(gate)
         self.damage: tuple[Problem, ...] = ()
-        self.repeated, self.repeated_in_trailer = ProblemList(), ProblemList()
+        self.repeated: ProblemList = ProblemList()
+        self.repeated_in_trailer: ProblemList = ProblemList()
         self._lists: list[str] = []
-        self.header = self._scan(gate)
-        self.kinds, self.catalog = (
-            tuple(name for name in names if gate.collections[name] in self.header)
-            for names in (gate.kinds, gate.catalog)
-        )
+        self.header: dict[str, Any] = self._scan(gate)
+        present = {kind for kind, name in gate.collections.items() if name in self.header}
+        self.kinds: tuple[str, ...] = tuple(name for name in gate.kinds if name in present)
+        self.catalog: tuple[str, ...] = tuple(name for name in gate.catalog if name in present)
 
     @property
     def version(self) -> str:

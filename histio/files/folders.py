@@ -43,9 +43,9 @@ class FolderSource:
     """
 
     def __init__(self, path: str, *, max_bytes: int = MAX_BYTES, is_listed: bool = True) -> None:
-        self.path = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
+        self.path: str = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100 - links stay
         self._max_bytes = max_bytes
-        self.name = strip_secrets(path).rstrip("/") if is_url(path) else path.rstrip("/")
+        self.name: str = strip_secrets(path).rstrip("/") if is_url(path) else path.rstrip("/")
         self.files: dict[str, int | None] | None = None
         if is_listed:
             self.files = list_folder(path) if is_url(path) else _list_local(path)
@@ -191,18 +191,18 @@ class Folder:
         if manifest is None:
             manifest, text = source.read_manifest(gate)
         self.manifest = manifest
-        self.repeated = warn_of_repeated_names(text, None)
-        self.repeated_in_trailer = ProblemList()
-        self.kinds = tuple(self.manifest.kinds)
-        self.catalog = tuple(self.manifest.catalog)
-        self.sha256 = self.manifest.sha256
-        self.header_sha256 = self.manifest.parts[0].header_sha256
+        self.repeated: ProblemList = warn_of_repeated_names(text, None)
+        self.repeated_in_trailer: ProblemList = ProblemList()
+        self.kinds: tuple[str, ...] = tuple(self.manifest.kinds)
+        self.catalog: tuple[str, ...] = tuple(self.manifest.catalog)
+        self.sha256: str = self.manifest.sha256
+        self.header_sha256: str = self.manifest.parts[0].header_sha256
         digests = [part.catalog_sha256 for part in self.manifest.parts if part.catalog_sha256 is not None]
-        self.catalog_sha256 = digests[0] if len(digests) == 1 else None
-        self.missing = self._find_missing()
+        self.catalog_sha256: str | None = digests[0] if len(digests) == 1 else None
+        self.missing: dict[str, Problem] = self._find_missing()
         self._known: tuple[Problem, ...] = (*self.missing.values(), *self._find_others())
-        self.damage = self._known
-        self.header = self._read_header() if is_new else self._stated_header
+        self.damage: tuple[Problem, ...] = self._known
+        self.header: dict[str, Any] = self._read_header() if is_new else self._stated_header
 
     @property
     def version(self) -> str:

@@ -78,12 +78,14 @@ class Files:
         self._allow_truncated = allow_truncated
         self._read = 0
         self._reading: Source | FolderSource | None = None
-        self.names = [name for part in parts for name in part.file_names()]
-        self.catalog = tuple(dict.fromkeys(name for part in parts for name in part.file.catalog))
+        self.names: list[str] = [name for part in parts for name in part.file_names()]
+        self.catalog: tuple[str, ...] = tuple(
+            dict.fromkeys(name for part in parts for name in part.file.catalog)
+        )
         versions = {part.file.version for part in parts}
-        self.version = current if len(versions) > 1 else versions.pop()
+        self.version: str = current if len(versions) > 1 else versions.pop()
         sizes = [part.source.size for part in parts]
-        self.size = None if None in sizes else sum(size or 0 for size in sizes)
+        self.size: int | None = None if None in sizes else sum(size or 0 for size in sizes)
 
     @property
     def position(self) -> int:

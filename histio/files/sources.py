@@ -68,7 +68,7 @@ class Source:
         self._opened: BinaryIO | None = None
         self.size: int | None = None
         if path == "-":
-            self.name = "standard input"
+            self.name: str = "standard input"
             standard: Any = sys.stdin
             if standard is None:
                 raise OSError(errno.EBADF, "standard input is closed")

@@ -143,8 +143,8 @@ class Stream:
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_depth
         self._decoder = decoder_for(gate)
-        self.repeated_in_trailer = ProblemList()
-        self.header = self._read_header()
+        self.repeated_in_trailer: ProblemList = ProblemList()
+        self.header: dict[str, Any] = self._read_header()
         self.kinds: tuple[str, ...] = tuple(self.header.get("kinds", gate.kinds))
         self.catalog: tuple[str, ...] = tuple(self.header.get("catalog", ()))
         own = *gate.kinds, *self.catalog
@@ -184,8 +184,8 @@ class Stream:
         problems = self._gate.check_header(member["header"])
         if problems:
             raise DocumentError(tuple(problems))
-        self.repeated = warn_of_repeated_names(_text(line), 1)
-        self.header_sha256 = hashlib.sha256(line).hexdigest()
+        self.repeated: ProblemList = warn_of_repeated_names(_text(line), 1)
+        self.header_sha256: str = hashlib.sha256(line).hexdigest()
         return member["header"]  # type: ignore[no-any-return]
 
     def items(self, *, again: bool = False) -> Iterator[RawItem]:

@@ -87,7 +87,7 @@ class Target(io.BufferedIOBase, BinaryIO):
         super().__init__()
         self._file = file
         self._compressor = compressor
-        self.stored = 0
+        self.stored: int = 0
 
     def writable(self) -> bool:
         return True

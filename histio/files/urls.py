@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard, TypeVar
 
+from histio.extras import install_command
 from histio.files.temporaries import open_temporary
 from histio.log import log_handled
 from histio.redact import redact, strip_secrets
@@ -83,7 +84,7 @@ def load_fsspec() -> Any:
     try:
         return importlib.import_module("fsspec")
     except ImportError as error:
-        raise ImportError("URLs need fsspec: install histio[urls]") from error
+        raise ImportError(f"URLs need fsspec: {install_command('urls')}") from error
 
 
 class RemoteFile(io.RawIOBase, BinaryIO):

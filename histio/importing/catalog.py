@@ -63,7 +63,7 @@ class CatalogImport(ExitStack):
         self._open_one = open_one
         self._is_taken = False
         self._spool = self.enter_context(Spool())
-        self.absent = self.enter_context(Spool())
+        self.absent: Spool = self.enter_context(Spool())
         self.creations: Mapping[str, Creation] = {}
 
     def take(self, connection: Connection, habits: Habits) -> Import | None:

@@ -13,8 +13,8 @@ from histio.importing.run import Outcome, Run
 from histio.kinds.table import Kind
 from histio.report import KEPT, OUTCOMES, Counts, EntryCounts, ImportReport, Problem, Renaming, Revision
 
-TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], tuple[int, ...]]
-"""The counts of a tally, and the number of values of each kind that it has kept."""
+TallyMark: TypeAlias = tuple[dict[str, Counter[str]], Counter[str], Counter[str], tuple[int, ...]]
+"""The counts of a tally, its problems by code, and the number of values of each kind that it has kept."""
 
 
 class _Rejects(Protocol):
@@ -59,9 +59,10 @@ class Tally:
         self._renamed: list[Renaming] = []
         self._revisions: list[Revision] = []
         self._counts: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
         self._on_rejected: Callable[[Run], object] | None = None
         self._unreadable = 0
-        self.entries = EntryCounts()
+        self.entries: EntryCounts = EntryCounts()
 
     @property
     def rejected(self) -> int:
@@ -75,7 +76,7 @@ class Tally:
     def add(self, run: Run) -> None:
         """Count a *run* by its outcome."""
         self._ends[run.kind.name][run.outcome or ""] += 1
-        self._keep(self._problems, "problems", run.problems, run.problems.count, self._limit)
+        self._keep_problems(run.problems, run.problems.count)
         self.warn(run)
         self._keep(self._renamed, "renamed", run.renamed, run.renamed_count, self._limit)
         self._keep(self._revisions, "revisions", run.revisions, run.revision_count, KEPT)
@@ -102,13 +103,14 @@ class Tally:
     def mark(self) -> TallyMark:
         """The current state, for `reset`."""
         ends = {name: Counter(each) for name, each in self._ends.items()}
-        return ends, Counter(self._counts), tuple(map(len, self._lists))
+        return ends, Counter(self._counts), Counter(self._codes), tuple(map(len, self._lists))
 
     def reset(self, mark: TallyMark) -> None:
         """Forget what has been added since *mark*; no rejected run may be among it."""
-        ends, counts, kept = mark
+        ends, counts, codes, kept = mark
         self._ends = {name: Counter(each) for name, each in ends.items()}
         self._counts = Counter(counts)
+        self._codes = Counter(codes)
         for values, length in zip(self._lists, kept, strict=True):
             del values[length:]
 
@@ -149,18 +151,25 @@ class Tally:
             count: How many problems there are.
         """
         self._ends[kind]["rejected"] += number
-        self._keep(self._problems, "problems", problems, count, self._limit)
+        self._keep_problems(problems, count)
 
     def refuse(self, line: UnreadableLine) -> None:
         """Count a *line* that cannot be read as a run."""
         self._unreadable += 1
-        self._keep(self._problems, "problems", [line.problem], 1, self._limit)
+        self._keep_problems([line.problem], 1)
         if self._rejects is not None:
             self._rejects.add(line, [line.problem])
 
     def note(self, warning: Problem) -> None:
         """Keep a *warning* that is not about a single run."""
         self._keep(self._warnings, "warnings", [warning], 1, self._limit)
+
+    def _keep_problems(self, found: Iterable[Problem], count: int) -> None:
+        if count:
+            found = list(found)
+            for problem in found:
+                self._codes[problem.code] += problem.more or 1
+            self._keep(self._problems, "problems", found, count, self._limit)
 
     def _keep(self, kept: list[Any], name: str, found: Iterable[Any], count: int, limit: int | None) -> None:
         if count:
@@ -204,6 +213,7 @@ class Tally:
             problems=tuple(sorted(self._problems, key=self._place)),
             warnings=tuple(sorted(self._warnings, key=self._place)),
             problem_count=self._counts["problems"],
+            problem_codes=dict(self._codes),
             warning_count=self._counts["warnings"],
             renamed=tuple(self._renamed),
             renamed_count=self._counts["renamed"],

@@ -58,7 +58,7 @@ class Dependencies:
     def __init__(self, kinds: Sequence[Kind], dialect: sa.Dialect, referring: Sequence[Kind] = ()) -> None:
         self.blanks: dict[Reference | Links, Blank] = {}
         self._ways = {kind: list(self._ways_of(kind, kinds, dialect)) for kind in kinds}
-        self.stuck = (
+        self.stuck: set[type[Any]] = (
             {kind.table.mapper.class_ for kind in stuck_kinds(kinds, dialect)} if self.exist else set()
         )
         self._keys = {kind: _find_keys(kind, (*kinds, *referring)) for kind in kinds}

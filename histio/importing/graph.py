@@ -101,7 +101,7 @@ class RunGraph:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._made = False
-        self.is_cut = False
+        self.is_cut: bool = False
 
     def add(self, number: int, names: Iterable[str], needs: Iterable[Need]) -> None:
         """Add a run."""

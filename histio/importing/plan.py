@@ -66,11 +66,15 @@ class ImportPlan:
         referring: Sequence[Kind] = (),
     ) -> None:
         self.kinds = kinds
-        self.tables = [table for kind in kinds for table in kind.table.all()]
-        self.core_tables = [core for table in self.tables for core in table.core_tables]
-        self.columns = [column for table in self.tables for column in table.columns.values()]
-        self.dependencies = Dependencies(kinds, dialect, referring)
-        self.scopes = {table: _scope(table, filled) for table in self.tables}
+        self.tables: list[Table] = [table for kind in kinds for table in kind.table.all()]
+        self.core_tables: list[sa.Table] = [core for table in self.tables for core in table.core_tables]
+        self.columns: list[sa.Column[Any]] = [
+            column for table in self.tables for column in table.columns.values()
+        ]
+        self.dependencies: Dependencies = Dependencies(kinds, dialect, referring)
+        self.scopes: dict[Table, Mapping[sa.Column[Any], str]] = {
+            table: _scope(table, filled) for table in self.tables
+        }
         self.scopes |= {kind.table: _filled_columns(kind.table, filled) for kind in kinds if kind.is_catalog}
         self._dialect = dialect
         self._listeners = Listeners(place for table in self.tables for place in construction(table.mapper))

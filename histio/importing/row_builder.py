@@ -62,7 +62,7 @@ class RowBuilder:
         self._blanks = blanks
         self.limits = limits
         now = dt.datetime.now(dt.UTC)
-        self.defaults = {
+        self.defaults: dict[Table, dict[str, Callable[[], Any]]] = {
             table: {key: functools.partial(make, now) for key, make in of_table.items()}
             | _filled(table, values)
             for table, of_table in defaults.items()

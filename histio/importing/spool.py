@@ -37,7 +37,7 @@ class Spool(Scratch):
         self._unwritten: list[tuple[str, str, str]] = []
         self._has_packed = False
         self._of_window: sqlite3.Connection | None = None
-        self.waiting = 0
+        self.waiting: int = 0
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._of_window is not None:

@@ -89,7 +89,7 @@ class SlugCounts(Scratch):
         self._groups = {table: list(_find_members(table, runs)) for table in tables}
         members = (member for groups in self._groups.values() for group in groups for member in group)
         targets = {member.target: member for member in members}
-        self.members = list(targets.values())
+        self.members: list[ReferringMember] = list(targets.values())
         self._numbers = {target: number for number, target in enumerate(targets)}
         self._held: Counter[tuple[int, str]] = Counter()
         self._size = 0

@@ -65,8 +65,8 @@ class RecordOpts(SQLAlchemySchemaOpts):
         super().__init__(meta, *args, **kwargs)  # type: ignore[no-untyped-call]
         self.load_instance: bool = getattr(meta, "load_instance", True)
         self.model_converter: Any = getattr(meta, "model_converter", Converter)
-        self.identity = _names(meta, "identity")
-        self.order = _names(meta, "order")
+        self.identity: tuple[str, ...] = _names(meta, "identity")
+        self.order: tuple[str, ...] = _names(meta, "order")
         self.changed: str | None = getattr(meta, "changed", "updated_at")
         self.optional: tuple[str, ...] = tuple(getattr(meta, "optional", ()))
         self.left_out: tuple[str, ...] = tuple(self.exclude)
@@ -105,8 +105,25 @@ def _names(meta: type, option: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+class Options:
+    """What ``Meta`` of a schema may set, with the types of the values."""
+
+    identity: ClassVar[str | tuple[str, ...] | None]
+    order: ClassVar[str | tuple[str, ...] | None]
+    changed: ClassVar[str | None]
+    optional: ClassVar[tuple[str, ...]]
+    unbound: ClassVar[str]
+    from_owner: ClassVar[Mapping[str, str]]
+    audits: ClassVar[tuple[Audit, ...] | None]
+    charts: ClassVar[tuple[Compare, ...]]
+    unit: ClassVar[str | None]
+
+
 class RecordMeta(SQLAlchemySchemaMeta):
     """Inherits options of ``Meta``, and creates ``auto_field()`` again for a subclass with another model."""
+
+    Meta: type[Options]
+    """Marshmallow says `type`, from which type checkers can derive no class."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> Any:
         """A schema class whose ``Meta`` inherits from those of its bases, even if it does not name them.
@@ -196,25 +213,17 @@ class BaseSchema(SQLAlchemySchema[Any], metaclass=RecordMeta):
     is_catalog: ClassVar[bool] = False
     """Whether the schema describes rows that runs refer to."""
 
-    class Meta(SQLAlchemySchema.Meta):
-        identity: ClassVar[str | tuple[str, ...] | None]
-        order: ClassVar[str | tuple[str, ...] | None]
-        changed: ClassVar[str | None]
-        optional: ClassVar[tuple[str, ...]]
-        unbound: ClassVar[str]
-        from_owner: ClassVar[Mapping[str, str]]
-        audits: ClassVar[tuple[Audit, ...] | None]
-        charts: ClassVar[tuple[Compare, ...]]
-        unit: ClassVar[str | None]
+    class Meta(Options):
+        pass
 
     def __init__(self, *, exclude: Any = (), **options: Any) -> None:
         self._check_names()
-        self.excluded = frozenset((*exclude, *self.opts.left_out))
+        self.excluded: frozenset[Any] = frozenset((*exclude, *self.opts.left_out))
         super().__init__(exclude={*exclude, *self._absent()}, **options)  # type: ignore[no-untyped-call]
         for fields in (self.fields, self.load_fields, self.dump_fields):
             for name in [name for name, field in fields.items() if nested_in(field)]:
                 fields[name] = fields.pop(name)  # ledgers come last
-        self.slug_groups = SlugGroups(self.load_fields, self.dump_fields)
+        self.slug_groups: SlugGroups = SlugGroups(self.load_fields, self.dump_fields)
         self._check_nulls()
 
     def _check_nulls(self) -> None:

@@ -65,7 +65,7 @@ def _check_not(
 
 
 _extend: Any = jsonschema.validators.extend
-Explainer = _extend(jsonschema.Draft202012Validator, {"uniqueItems": _check_unique, "not": _check_not})
+Explainer: Any = _extend(jsonschema.Draft202012Validator, {"uniqueItems": _check_unique, "not": _check_not})
 """Finds all errors of a value, as jsonschema does."""
 
 

@@ -66,7 +66,7 @@ class Gate:
             for name, rule in schema["properties"].items()
             if "items" in rule
         }
-        self.has_json = has_json or Json.definition in schema["$defs"]
+        self.has_json: bool = has_json or Json.definition in schema["$defs"]
         self._older = frozenset(older)
         self._envelope = Explainer(_without_items(schema))
         self._explaining = {
@@ -74,7 +74,7 @@ class Gate:
             for name in ("header", "trailer", "manifest", *names)
         }
         self._accepting = _FastValidators(schema)
-        self.text_kinds = frozenset(
+        self.text_kinds: frozenset[str] = frozenset(
             name for name in names if _reads_alike({"$ref": f"#/$defs/{name}"}, schema["$defs"])
         )
         self._decodes = True

@@ -38,8 +38,9 @@ def report_page(
 ) -> None:
     """Write an HTML report about a file or a database, in constant memory.
 
-    The report is one file that loads nothing from elsewhere. For each kind it shows the number of runs over
-    time, sums of their numbers over time and by slug, their ledgers, the charts that the schemas declare
+    The report is one file that loads nothing from elsewhere. That of an import says first what was imported
+    and rejected, why, and what to do next. For each kind, a report shows the number of runs over time, sums
+    of their numbers over time and by slug, their ledgers, the charts that the schemas declare
     (``Meta.charts``), and the runs that break their rules (``Meta.audits``). Sums are exact. Requires
     ``histio[report]``.
 
@@ -49,8 +50,9 @@ def report_page(
             is counted each time.
         out: A path, a URL (requires ``histio[urls]``), an open binary file, or ``-`` for standard output. The
             file appears once it is complete.
-        history: A history with the kinds of the file; None: the bundled kinds.
-        imported: The report of an import, to list its problems and warnings; None: no list.
+        history: A history with the kinds of the file; None: the bundled kinds. With *imported*, its database
+            is named as that of the import.
+        imported: The report of the import of the file: the report is about it. None: it is about the file.
         overwrite: Whether to replace an existing file.
         max_bytes: The maximum size of each uncompressed file.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream counts as invalid.

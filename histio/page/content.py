@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import html
-import json
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
-from itertools import accumulate, groupby
-from operator import itemgetter
+from collections.abc import Iterator
 from typing import Any
 
 from histio.history import History
 from histio.page.draw import Drawing
-from histio.page.figures import format_number, path_to_title, shorten, to_title
-from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind
+from histio.page.figures import format_count, path_to_title, shorten, to_title
+from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind, database_name
+from histio.page.imports import build_import
+from histio.page.outcome import has_written
+from histio.page.room import LONGEST_MESSAGE
 from histio.page.totals import Sums
 from histio.redact import redact
-from histio.report import KEPT, ImportReport, Problem, Revision, list_outcomes
-
-_LONGEST_MESSAGE = 300
-_LIST_BYTES = 1_000_000  # for the lists of changes, which take half of it at most, and of problems
-_ROW_BYTES = 120  # markup of a row
+from histio.report import ImportReport
 
 
 def build_content(
@@ -36,22 +30,70 @@ def build_content(
         imported: The report of an import to show; None: none.
     """
     drawing = Drawing(sums)
-    kinds = [_kind(kind, drawing, history) for kind in gathered.kinds]
-    rules = [rule for kind in gathered.kinds for rule in _rules(kind)]
+    present = [kind for kind in gathered.kinds if kind.runs]
+    drawn = present if imported is None or has_written(imported) else []
+    rules = [rule for kind in drawn for rule in _rules(kind)]
     return {
+        "what": _what(imported),
         "name": shorten(redact(gathered.name)),
-        "facts": list(_facts(gathered)),
+        "summary": _summary(gathered.kinds),
+        "facts": list(_facts(gathered, None if imported is None else database_name(history))),
         "invalid": gathered.invalid,
-        "kinds": kinds,
+        "contents": None if imported is None or not present else _contents(gathered, imported),
+        "kinds": [_kind(kind, drawing, history) for kind in drawn],
         "rules": rules,
-        "findings": sum(rule["count"] for rule in rules),
+        "broken": [rule for rule in rules if rule["count"]],
+        "kept_rules": [rule for rule in rules if not rule["count"]],
         "kept": FINDINGS,
-        "imported": None if imported is None else _import(imported),
+        "imported": None if imported is None else build_import(imported),
         "charts": [figure.chart for figure in drawing.figures],
     }
 
 
-def _facts(gathered: GatheredHistory) -> Iterator[tuple[str, str]]:
+def _what(imported: ImportReport | None) -> str:
+    """What the page is."""
+    if imported is None:
+        return "History report"
+    return "Report of a dry run" if imported.dry_run else "Report of an import"
+
+
+def _summary(kinds: list[GatheredKind]) -> str:
+    """How many runs of each kind there are."""
+    if not any(kind.runs for kind in kinds):
+        return "There are no runs."
+    return ", ".join(f"{format_count(kind.runs)} {to_title(kind.kind.collection).lower()}" for kind in kinds)
+
+
+def _contents(gathered: GatheredHistory, report: ImportReport) -> dict[str, Any]:
+    """An overview of the runs that were read from the file, and whether all of them were imported."""
+    kinds = [kind for kind in gathered.kinds if kind.runs]
+    went_in = {name: counts.imported + counts.updated for name, counts in report.by_kind.items()}
+    title, notes = "What the file contains", []
+    if all(kind.runs == went_in.get(kind.kind.name) for kind in kinds):
+        title = "What would be imported" if report.dry_run else "What was imported"
+    elif has_written(report):
+        notes.append("These are all runs of the file, also those that were skipped or rejected.")
+    if gathered.invalid:
+        are = "invalid run is" if gathered.invalid == 1 else "invalid runs are"
+        notes.append(f"{format_count(gathered.invalid)} {are} left out here.")
+    return {
+        "title": title,
+        "text": " ".join(notes),
+        "head": ["Kind", "Runs", "First", "Last"],
+        "rows": [
+            [
+                to_title(kind.kind.collection),
+                format_count(kind.runs),
+                *("" if time is None else _format_time(time) for time in (kind.first, kind.last)),
+            ]
+            for kind in kinds
+        ],
+    }
+
+
+def _facts(gathered: GatheredHistory, database: str | None) -> Iterator[tuple[str, str]]:
+    if database is not None:
+        yield "Into", shorten(redact(database))
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
     if gathered.exported_at is not None:
         yield "Exported", _format_time(gathered.exported_at)
@@ -65,28 +107,31 @@ def _format_time(time: str) -> str:
     return f"{day} {clock[: len('10:00')]} UTC" if clock else day
 
 
-def _format_count(number: int) -> str:
-    return format_number(Decimal(number))
-
-
 def _kind(kind: GatheredKind, drawing: Drawing, history: History) -> dict[str, Any]:
     definition = history.bound.gate.schema["$defs"][kind.kind.name]
     branches = list(kind.root.all())
+    findings = sum(rule.count for branch in branches for rule in branch.rules)
     return {
         "title": to_title(kind.kind.collection),
         "text": definition.get("description", ""),
-        "runs": _format_count(kind.runs),
+        "runs": format_count(kind.runs),
         "first": None if kind.first is None else _format_time(kind.first),
         "last": None if kind.last is None else _format_time(kind.last),
-        "untimed": kind.untimed if kind.first is not None else 0,
+        "notes": list(_notes(kind)),
         "ledgers": [
-            (path_to_title(branch.plan.path), _format_count(branch.totals.records))
+            (path_to_title(branch.plan.path), format_count(branch.totals.records))
             for branch in branches
             if branch.plan.path
         ],
-        "findings": _format_count(sum(rule.count for branch in branches for rule in branch.rules)),
+        "findings": format_count(findings) if findings else "",
         "parts": list(drawing.sections(kind)),
     }
+
+
+def _notes(kind: GatheredKind) -> Iterator[str]:
+    if kind.untimed and kind.first is not None:
+        are = "is" if kind.untimed == 1 else "are"
+        yield f"Of these, {format_count(kind.untimed)} without a time {are} in no chart over time."
 
 
 def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
@@ -98,79 +143,14 @@ def _rules(kind: GatheredKind) -> Iterator[dict[str, Any]]:
                 "of": [to_title(kind.kind.collection), *([path_to_title(path)] if path else [])],
                 "text": str(rule.rule),
                 "count": rule.count,
-                "shown": _format_count(rule.count),
+                "shown": format_count(rule.count),
                 "first": [
                     (
                         shorten(found.run),
                         shorten(found.place),
                         shorten(found.pointer),
-                        shorten(found.text, _LONGEST_MESSAGE),
+                        shorten(found.text, LONGEST_MESSAGE),
                     )
                     for found in rule.first
                 ],
             }
-
-
-def _import(report: ImportReport) -> dict[str, Any]:
-    outcomes = list_outcomes(report)
-    changes = _fit_on_page(map(_change, report.revisions), _LIST_BYTES // 2)
-    found = map(_problem, [*report.problems[:KEPT], *report.warnings[:KEPT]])
-    problems = _fit_on_page(found, _LIST_BYTES - sum(map(_size, changes)))
-    return {
-        "advice": report.advice,
-        "dry_run": report.dry_run,
-        "truncated": report.truncated,
-        "counts": [(to_title(name), _format_count(getattr(report, name))) for name in outcomes],
-        "by_kind": [
-            [to_title(kind), *(_format_count(getattr(counts, name)) for name in outcomes)]
-            for kind, counts in {**report.catalog, **report.by_kind}.items()
-        ],
-        "names": [to_title(name) for name in outcomes],
-        "problem_count": _format_count(report.problem_count),
-        "warning_count": _format_count(report.warning_count),
-        "left_out": _format_count(report.problem_count + report.warning_count - len(problems)),
-        "codes": sorted({problem["code"] for problem in problems}),
-        "problems": problems,
-        "change_count": _format_count(report.revision_count),
-        "unlisted_changes": _format_count(report.revision_count - len(changes)),
-        "changes": [(run, list(rows)) for run, rows in groupby(changes, itemgetter("run"))],
-    }
-
-
-def _fit_on_page(rows: Iterable[dict[str, str]], room: int) -> list[dict[str, str]]:
-    """As many of the first *rows* of a list as *room* bytes of the page hold."""
-    sizes = accumulate(map(_size, rows := list(rows)))
-    return [row for row, size in zip(rows, sizes, strict=True) if size <= room]
-
-
-def _size(row: dict[str, str]) -> int:
-    """The bytes that a *row* takes on the page."""
-    return _ROW_BYTES + sum(len(html.escape(text).encode("utf-8", "replace")) for text in row.values())
-
-
-def _problem(problem: Problem) -> dict[str, str]:
-    line = None if problem.line is None else f"line {problem.line}"
-    place = ", ".join(filter(None, [problem.file, line]))
-    hint = f" ({problem.hint})" if problem.hint else ""
-    return {
-        "severity": problem.severity,
-        "code": problem.code,
-        "run": shorten(" ".join(filter(None, [problem.kind, problem.uuid]))),
-        "place": shorten(" ".join(filter(None, [place, problem.pointer]))),
-        "message": shorten(f"{problem.message}{hint}", _LONGEST_MESSAGE),
-    }
-
-
-def _change(revision: Revision) -> dict[str, str]:
-    return {
-        "run": shorten(f"{revision.kind} {revision.uuid}"),
-        "place": shorten(revision.pointer),
-        "stored": _show(revision.stored),
-        "given": _show(revision.given),
-    }
-
-
-def _show(value: Any) -> str:
-    """The JSON of *value*, shortened; None: the member is null, or there is no such entry."""
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-    return shorten(text, _LONGEST_MESSAGE)

@@ -153,6 +153,11 @@ def format_number(value: Decimal | None) -> str:
     return text if len(text) <= _DIGITS else f"≈ {value:.12g}"
 
 
+def format_count(number: int) -> str:
+    """Format a whole number with thin spaces."""
+    return format_number(Decimal(number))
+
+
 def format_key(text: str) -> str:
     """Format a key or unit, which is JSON."""
     value = json.loads(text)

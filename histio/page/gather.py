@@ -7,7 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from sqlalchemy.exc import UnboundExecutionError
+
 from histio.comparing.positions import Locator
+from histio.database.dialects import describe_database
+from histio.errors import NotConfiguredError
 from histio.exporting.pages import export_runs
 from histio.files import FilePath, Limits
 from histio.files.raw_runs import UnreadableLine
@@ -73,8 +77,8 @@ class Branch:
 
     def __init__(self, plan: BranchPlan, sums: Sums) -> None:
         self.plan = plan
-        self.totals = Totals.empty(plan.width)
-        self.rules = [RuleFindings(rule) for rule in plan.rules]
+        self.totals: Totals = Totals.empty(plan.width)
+        self.rules: list[RuleFindings] = [RuleFindings(rule) for rule in plan.rules]
         self._sums = sums
         self._ledgers = [(ledger, Branch(below, sums)) for ledger, below in plan.ledgers]
 
@@ -133,9 +137,9 @@ class GatheredKind:
 
     def __init__(self, kind: Kind, sums: Sums, numbers: Iterator[int]) -> None:
         self.kind = kind
-        self.root = Branch(plan_branch(kind.table, numbers), sums)
-        self.runs = 0
-        self.untimed = 0
+        self.root: Branch = Branch(plan_branch(kind.table, numbers), sums)
+        self.runs: int = 0
+        self.untimed: int = 0
         self.first: str | None = None
         self.last: str | None = None
         self._locator = Locator(kind, 0)
@@ -161,7 +165,7 @@ class GatheredHistory:
     """The contents of a report.
 
     Attributes:
-        name: The name of the file or files, or "a database".
+        name: The name of the file or files, or that of the database.
         version: The version of the format.
         exported_at: The time of the export, as the file says; None: unknown, or there are several files.
         kinds: The runs, by kind.
@@ -173,6 +177,14 @@ class GatheredHistory:
     exported_at: str | None
     kinds: list[GatheredKind]
     invalid: int = 0
+
+
+def database_name(history: History) -> str | None:
+    """The database of a *history*, without what is secret; None: it has none, or a session chooses it."""
+    try:
+        return describe_database(history.bound.database.find_engine().url)
+    except (NotConfiguredError, UnboundExecutionError):
+        return None
 
 
 def gather(
@@ -198,7 +210,7 @@ def gather(
             for each in kinds:
                 for record in export_runs(connection, each.kind):
                     each.add(record)
-        return GatheredHistory("a database", history.version, None, kinds)
+        return GatheredHistory(database_name(source) or "a database", history.version, None, kinds)
     return _gather_files(source, history, kinds, limits)
 
 

@@ -133,7 +133,7 @@
   }
 
   function filter(form) {
-    const rows = [...document.querySelectorAll("#problems tbody tr")];
+    const rows = [...document.querySelectorAll("#all-problems tbody tr")];
     const { severity, code, text } = Object.fromEntries(new FormData(form));
     const wanted = text.trim().toLowerCase();
     let shown = 0;

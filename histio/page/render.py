@@ -9,6 +9,10 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from histio.extras import install_command
+from histio.page.markup import mark_up_options, mark_up_path, mark_up_text
+
+_STYLES = ("page.css", "import.css", "print.css")
 _POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 
 
@@ -21,17 +25,23 @@ def load_jinja() -> Any:
     try:
         return importlib.import_module("jinja2")
     except ImportError as error:
-        raise ImportError("report_page needs Jinja2: install histio[report]") from error
+        raise ImportError(f"report_page needs Jinja2: {install_command('report')}") from error
 
 
 def render(content: Mapping[str, Any]) -> Iterator[bytes]:
     """Render the template with *content*, piece by piece."""
     jinja = load_jinja()
     environment = jinja.Environment(
-        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=jinja.FunctionLoader(read_asset),
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    style, script = read_asset("page.css"), f"{_chart_library()}\n{read_asset('page.js')}"
-    pieces = environment.from_string(read_asset("page.html")).generate(
+    environment.filters |= {"text": mark_up_text, "path": mark_up_path, "options": mark_up_options}
+    style = "\n".join(map(read_asset, _STYLES))
+    script = f"{_chart_library()}\n{read_asset('page.js')}"
+    pieces = environment.get_template("page.html").generate(
         content, style=style, script=script, policy=_POLICY.format(script=_hash(script), style=_hash(style))
     )
     # Lone surrogates, which a file's name may have, cannot be encoded.

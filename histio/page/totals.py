@@ -27,9 +27,9 @@ class Totals:
     __slots__ = ("counts", "records", "sums")
 
     def __init__(self, records: int, sums: list[Decimal], counts: list[int]) -> None:
-        self.records = records
-        self.sums = sums
-        self.counts = counts
+        self.records: int = records
+        self.sums: list[Decimal] = sums
+        self.counts: list[int] = counts
 
     @classmethod
     def empty(cls, amounts: int) -> Totals:

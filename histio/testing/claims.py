@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Sequence
 from unittest import SkipTest
 
+from histio.extras import install_command
 from histio.kinds.table import Table
 from histio.report import ImportReport
 from histio.testing.scene import Document
@@ -53,5 +54,5 @@ def need_hypothesis() -> None:
     if importlib.util.find_spec("hypothesis") is None:
         raise ImportError(
             "the strategies of histio.testing, and its case about the verdicts of schemas, need Hypothesis: "
-            "pip install 'histio[testing]'"
+            f"{install_command('testing')}"
         )

@@ -26,12 +26,15 @@ from histio.cli.printing import escape
 from histio.cli.results import print_revisions
 from histio.demo import bakery
 from histio.models import Base, ProductionRun, Recipe
+from tests.support import shop
 from tests.support.bakery import assembly_run, consumption, document, number, production_run, stock
 from tests.support.catalogs import write
 from tests.support.databases import SERVERS
 from tests.support.mapping_styles import listening
 
 SUMS = {"total_ingredient_cost": "2.5000", "per_unit_cost": "0.0272"}
+
+WITHOUT_RULES = History(None, shop.OrderSchema)
 
 HOSTILE = "\x1b[31mred\x1b[0m\x07\u202eevil\r\nnew line"
 
@@ -348,9 +351,10 @@ def test_several_files_are_one_import(home, run):
     assert f"{file}: /production_runs/1/recipe_slug: Recipe not found: gone" in printed
     assert "run histio references FILE --url" in printed
     assert '"file":"new.json"' in Path("rejects.jsonl").read_text()
-    page = Path("page.html").read_text()
+    page = Path("page.html").read_text().replace("<wbr>", "")
     assert f"{file} and 2 more" in page
-    assert f"<td>{file} /production_runs/1/recipe_slug</td>" in page
+    assert "/production_runs/1/recipe_slug</span>" in page
+    assert f"in {file}</p>" in page
     assert list(map(len, runs_of("sqlite:///branch.db"))) == [6, 1]
     [problem] = json.loads(run(f"import history.jsonl {file} --json {BRANCH}")[1])["problems"]
     assert problem["file"] == file
@@ -723,9 +727,46 @@ def test_an_audit_tells_its_rules_and_what_breaks_them(home, run, given):
         )
     assert run(f"export history.jsonl --force {BAKERY}")[0] == 0
     code, printed, errors = run(f"audit {given}")
-    assert code == ExitCode.BAD
+    assert (code, errors) == (ExitCode.DONE, "2 findings\n")
+    rule = "total_ingredient_cost is the sum of consumptions.total_cost, within 0.01"
+    assert f"{rule} (production_run): 1 finding\n  " in printed
     assert "99.9900, but the entries add up to" in printed
-    assert "total_ingredient_cost is the sum of consumptions.total_cost, within 0.01" in errors
+    assert "\nconsumptions has entries (production_run): no findings\n" in printed
+    assert run(f"audit {given} --strict")[0] == ExitCode.BAD
+
+
+def test_the_first_findings_of_a_rule_are_shown_and_the_others_are_counted(home, run):
+    file = file_of(*(production_run(n, total_ingredient_cost="99.99") for n in range(8)))
+    code, printed, _ = run(f"audit {file}")
+    assert code == 0
+    assert printed.count("but the entries add up to") == 5
+    assert "within 0.01 (production_run): 8 findings\n" in printed
+    assert "  … and 3 more\n" in printed
+
+
+def test_a_warning_counts_only_if_it_is_asked_for(home, run):
+    file = file_of(production_run(1, total_ingredient_cost="99.99"))
+    for command in ("check", "audit"):
+        assert run(f"{command} {file}")[0] == ExitCode.DONE
+        assert run(f"{command} {file} --strict")[0] == ExitCode.BAD
+
+
+def test_an_audit_without_rules_says_that_there_are_none(home, run):
+    Path("orders.json").write_text('{"version": "1.0", "orders": []}')
+    told = run(f"audit orders.json --history {__name__}:WITHOUT_RULES")
+    assert told == (0, "", "No rules are declared: Meta.audits of a schema declares them.\n")
+
+
+def test_problems_that_differ_only_in_the_run_are_one_line(home, run):
+    file = file_of(*(production_run(n) for n in range(1_200)))
+    assert run(f"import {file} {BRANCH}")[0] == 0
+    code, printed, _ = run(f"import {file} --on-duplicate error {BRANCH}")
+    first = ", ".join(number(n) for n in range(3))
+    assert code == ExitCode.BAD
+    assert (
+        "\nProblems: 1,200\n  duplicate (1,200)\n"
+        f"    The database has these runs already: {first} and 1,197 more\n\n"
+    ) in printed
 
 
 @pytest.mark.slow
@@ -853,7 +894,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
         (f"undo history.jsonl {BRANCH}", 1, "not a receipt of imports"),
         (f"import history.jsonl --receipt history.jsonl {BRANCH}", 2, "must be a file of its own"),
         (f"import history.jsonl --receipt r.jsonl.gz {BRANCH}", 2, "must end with .jsonl"),
-        (f"import history.jsonl --receipt r.jsonl --dry-run {BRANCH}", 2, "receipt excludes dry_run"),
+        (
+            f"import history.jsonl --receipt r.jsonl --dry-run {BRANCH}",
+            2,
+            "--receipt cannot be combined with --dry-run",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_words(home, run, line, code, told):

@@ -82,7 +82,7 @@ def test_findings_have_the_path_of_their_part(name, home, run):
     _, printed, _ = run("check", name)
     assert re.match("parts/part-00000.jsonl.zst:2: /production_run/total_ingredient_cost: ", printed)
     _, printed, _ = run("audit", name)
-    assert "\nparts/part-00001.jsonl.zst:2: " in printed
+    assert "\n  parts/part-00001.jsonl.zst:2: " in printed
 
 
 def test_an_inspection_shows_that_it_is_an_export_in_parts(home, run):

@@ -106,7 +106,8 @@ LISTS = [
     ("diff history.jsonl changed.json", "", 1),
     ("diff changed.json", BAKERY, 1),
     ("audit history.jsonl", "", 0),
-    ("audit many.json", "", 1),
+    ("audit many.json", "", 0),
+    ("audit many.json --strict", "", 1),
     ("audit", BAKERY, 0),
     ("audit orders.json --history tests.cli.test_output:OWN", "", 0),
 ]
@@ -167,6 +168,10 @@ OBJECTS = [
     ("merge empty.json -o out.json", 0),
     ("report history.jsonl -o page.html", 0),
     (f"report -o page.html {BAKERY}", 0),
+    ("flatten history.jsonl --to tables", 0),
+    (f"flatten --to book --format xlsx {BAKERY}", 0),
+    ("flatten wrong.json --to tables", 1),
+    ("flatten wrong.json --to tables --skip-invalid", 3),
     ("explain", 0),
     (f"explain {BAKERY}", 0),
     ("explain --history tests.cli.test_output:OWN", 0),
@@ -246,7 +251,7 @@ def test_files_that_were_written_are_listed_with_their_sizes(home, run):
         (f"verify gone.json {BAKERY}", ExitCode.USAGE),
         ("diff history.jsonl gone.json", ExitCode.USAGE),
         ("audit cut.jsonl", ExitCode.BAD),
-        (f"audit --kind x {BAKERY}", ExitCode.USAGE),
+        (f"audit --nothing {BAKERY}", ExitCode.USAGE),
     ],
 )
 def test_a_command_that_fails_at_once_prints_no_json(home, run, command, code, option):

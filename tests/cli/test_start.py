@@ -16,6 +16,8 @@ from sqlalchemy.engine import Engine
 
 import histio
 from histio import cli
+from histio.cli.app import app
+from histio.cli.exit_codes import ExitCode
 from histio.demo import bakery
 from histio.demo import run as demo
 from histio.models import AssemblyRun, Base, ProductionRun
@@ -291,11 +293,32 @@ def test_without_an_installed_package_there_is_no_version(monkeypatch, capsys):
     assert capsys.readouterr().out == "histio (not installed)\n"
 
 
-def test_without_a_command_the_help_is_printed(capsys):
+def test_without_a_command_five_lines_say_what_to_do_first(capsys):
     assert cli.main([]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if len(line) > 90] == []
+    assert [re.findall(r"histio (\S+)", line)[-1] for line in printed[1:]] == [
+        "demo",
+        "export",
+        "scaffold",
+        "--help",
+    ]
+
+
+def test_the_help_lists_all_commands_and_exit_codes(capsys):
+    assert cli.main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert "demo" in printed
-    assert "schema" in printed
+    assert [name for name in app.all_commands if f"\n  {name} " not in printed] == []
+    assert [code for code in ExitCode if f"\n    {code:<4} {code.meaning}\n" not in printed] == []
+
+
+def test_a_file_that_is_missing_is_one_line(capsys):
+    assert cli.main(["check", "gone.jsonl"]) == 2
+    assert capsys.readouterr().err == "Error: gone.jsonl: No such file or directory\n"
+    assert cli.main(["verify", "gone.jsonl", "--url", "sqlite:///gone.db"]) == 2
+    assert capsys.readouterr().err == (
+        "Error: gone.db does not exist. To make a new database: histio init --url sqlite:///gone.db\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["tarte"], ["--tatin"], ["demo", "one", "two"]])

@@ -511,5 +511,5 @@ def test_a_url_that_came_meanwhile_is_not_overwritten(url):
 
 def test_urls_need_fsspec(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ImportError, match=r"URLs need fsspec: install histio\[urls\]"):
+    with pytest.raises(ImportError, match=r"URLs need fsspec: pip install .*\[urls\]"):
         write("memory://file")

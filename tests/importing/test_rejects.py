@@ -161,6 +161,7 @@ def test_all_of_many_rejected_runs_are_kept_though_the_report_tells_some(history
     runs = [production_run(n, recipe_slug="stale", notes=3, consumptions=[]) for n in range(1, 1501)]
     report = history.import_file(io.BytesIO(text_of(document(*runs))), rejects=path)
     assert (report.rejected, report.problem_count, len(report.problems)) == (1500, 3000, 1000)
+    assert report.problem_codes == {"schema": 1500, "unknown-reference": 1500}
     assert report.problems == tuple(sorted(report.problems, key=lambda problem: problem.index))
     _, lines = read(path)
     assert [each["production_run"] for each in lines] == runs

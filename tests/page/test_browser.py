@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -21,7 +22,7 @@ from tests.support.pages import (
     many,
     run,
 )
-from tests.support.tools import give_up
+from tests.support.tools import ROOT, give_up
 
 CHROMIUM = shutil.which("chromium")
 
@@ -49,10 +50,16 @@ COLOURS = """async ([image, step]) => {
 }"""
 
 PROBLEMS = ImportReport(
-    problems=tuple(Problem("error", "schema", f"Unknown field {n}.", "/x") for n in range(3)),
-    warnings=tuple(Problem("warning", "audit", f"Odd number {n}.", "/y", hint="Öfen") for n in range(4)),
+    imported=60,
+    rejected=3,
+    problems=tuple(
+        Problem("error", "schema", f"Unknown field {n}.", "/x", "production_run", number(n)) for n in range(3)
+    ),
+    warnings=tuple(
+        Problem("warning", "audit", f"Odd number {n % 4}.", "/y", hint="Öfen") for n in range(4 * 4 + 1)
+    ),
     problem_count=3,
-    warning_count=4,
+    warning_count=17,
     revisions=tuple(
         Revision("production_run", number(n // 3), "/notes", "Test batch " * n, {"x": ["y" * 90] * n})
         for n in range(40)
@@ -73,14 +80,24 @@ def browser():
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Where the page of a bakery is, and that of one whose texts are hostile."""
+    """A folder with a page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
-    (folder / "bakery.json").write_text(json.dumps(document(*many(), assembly=[assembly_run(1)])))
-    (folder / "hostile.json").write_text(json.dumps(hostile_host_document()))
-    histio.report_page(folder / "bakery.json", folder / "bakery.html", imported=PROBLEMS)
-    histio.report_page(
-        folder / "hostile.json", folder / "hostile.html", history=HOSTILE_HISTORY, imported=hostile_report()
-    )
+    bakery = document(*many(), assembly=[assembly_run(1)])
+
+    def write(name, given, imported=None, **options):
+        (folder / f"{name}.json").write_text(json.dumps(given))
+        histio.report_page(folder / f"{name}.json", folder / f"{name}.html", imported=imported, **options)
+
+    write("bakery", bakery)
+    few = document(*many(8), assembly=[assembly_run(1)])
+    write("few", few)
+    write("import", few, PROBLEMS)
+    write("failed", few, replace(PROBLEMS, imported=0, rejected=2000, problem_count=4600, revisions=()))
+    write("done", few, ImportReport(imported=9))
+    write("three", document(run(1), run(2), run(3)))
+    write("one", document(run(1)))
+    write("none", document())
+    write("hostile", hostile_host_document(), hostile_report(), history=HOSTILE_HISTORY)
     return folder
 
 
@@ -181,25 +198,26 @@ def test_a_tooltip_of_hostile_text_is_text(visit):
 
 
 def test_problems_are_filtered_by_keyboard(visit):
-    page = visit()
+    page = visit("import")
+    page.locator("#listed > summary").press("Enter")
     status = page.locator("#shown")
-    rows = page.locator("#problems tbody tr:visible")
-    assert (rows.count(), status.text_content()) == (7, "7 of 7 shown")
+    rows = page.locator("#all-problems tbody tr:visible")
+    assert (rows.count(), status.text_content()) == (20, "20 of 20 shown")
     page.locator("select[name=severity]").focus()
     page.keyboard.press("ArrowDown")
-    assert (rows.count(), status.text_content()) == (3, "3 of 7 shown")
+    assert (rows.count(), status.text_content()) == (3, "3 of 20 shown")
     page.keyboard.press("Home")
     page.keyboard.press("Tab")
     page.keyboard.type("audit")
-    assert rows.count() == 4
+    assert rows.count() == 17
     page.keyboard.press("Tab")
     page.keyboard.type("NUMBER 2")
-    assert (rows.all_text_contents(), status.text_content()) == (
-        ["warningauditOdd number 2. (Öfen)/y"],
-        "1 of 7 shown",
+    assert (set(rows.all_text_contents()), status.text_content()) == (
+        {"warningauditOdd number 2. (Öfen)/y"},
+        "4 of 20 shown",
     )
     page.keyboard.press("Enter")
-    assert rows.count() == 1
+    assert rows.count() == 4
 
 
 def test_another_way_to_look_at_a_figure_is_chosen_by_keyboard(visit):
@@ -224,7 +242,8 @@ def test_the_first_key_leads_past_the_contents(visit):
 
 
 def test_whatever_can_be_used_can_be_reached_by_keyboard_and_has_a_name(visit):
-    page = visit()
+    page = visit("import")
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     reached = []
     for _ in range(400):
         page.keyboard.press("Tab")
@@ -274,15 +293,45 @@ def test_a_page_that_is_printed_is_light(visit):
     assert look(page, page.screenshot())[1] < 60
 
 
-def test_an_empty_history_and_one_run_are_pages_too(browser, tmp_path):
-    for name, runs in (("none", []), ("one", [run(1)])):
-        (tmp_path / f"{name}.json").write_text(json.dumps(document(*runs)))
-        histio.report_page(tmp_path / f"{name}.json", tmp_path / f"{name}.html")
-        page = browser.new_page()
-        events = []
-        page.on("console", lambda message, events=events: events.append(message.text))
-        page.on("pageerror", lambda error, events=events: events.append(str(error)))
-        page.goto((tmp_path / f"{name}.html").as_uri())
-        assert events == []
-        assert page.locator("h2").count() == 3
-        page.close()
+AXE = ROOT / "tests/page/node_modules/axe-core/axe.min.js"
+
+PAGES = ["few", "import", "failed", "done", "three", "one", "none", "hostile"]
+
+
+@pytest.mark.cells(9)
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_that_would_keep_anybody_from_reading_a_page(visit, name, width, scheme):
+    if not AXE.exists():
+        give_up("axe-core is not installed: run `npm ci --prefix tests/page`")
+    page = visit(name, width=width, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert [
+        (each["id"], node["target"], node["failureSummary"])
+        for each in found["violations"]
+        for node in each["nodes"]
+    ] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize(("name", "headings"), [("none", []), ("one", ["Production runs", "Rules"])])
+def test_a_page_has_no_section_without_content(visit, name, headings):
+    assert visit(name).locator("h2").all_text_contents() == headings
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_happened_and_what_to_do_are_on_the_first_screen(visit, width):
+    page = visit("failed", width=width)
+    banner = page.locator(".banner").bounding_box()
+    assert banner["y"] + banner["height"] < page.viewport_size["height"]
+    assert page.locator("canvas").count() == 0
+
+
+def test_a_uuid_and_the_steps_of_a_pointer_stay_whole(visit):
+    page = visit("import", width=390)
+    lines = """(all) => all.map((each) => each.getClientRects().length)"""
+    assert set(page.locator(".groups .whole").evaluate_all(lines)) == {1}
+    assert page.locator(".path").first.evaluate("(each) => getComputedStyle(each).wordBreak") == "keep-all"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
+from html.parser import HTMLParser
 
 import histio
 from histio import History, ImportReport, Problem, ProductionRunSchema, Revision
@@ -16,6 +19,71 @@ from tests.support.bakery import (
     production_run,
     unit_consumption,
 )
+
+_BLOCKS = {"dd", "dt", "h1", "h2", "h3", "li", "p", "td", "th"}
+
+
+class Seen(HTMLParser):
+    """What a page has: its tags with their attributes, its text, its tables by caption, and its charts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.tables: dict[str, list[list[str]]] = {}
+        self._open: list[str] = []
+        self._rows: list[list[str]] = []
+        self._caption = ""
+        self._scripts = ""
+        self.feed(html)
+        self.close()
+        self.charts = json.loads(self._scripts)
+
+    def table(self, title):
+        """The table with this *title*, of whichever kind comes first."""
+        return next(rows for caption, rows in self.tables.items() if caption.endswith(f": {title}"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        self.links += [value for name, value in attrs if name in {"href", "src"}]
+        self._open.append("charts" if ("id", "charts") in attrs else tag)
+        if tag in _BLOCKS:
+            self.text += " "
+        if tag == "table":
+            self._rows, self._caption = [], ""
+        if tag == "tr":
+            self._rows.append([])
+        if tag in {"td", "th"}:
+            self._rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        while self._open.pop() != tag and tag != "script":
+            pass
+        if tag == "table":
+            self.tables[self._caption] = self._rows
+
+    def handle_data(self, data):
+        if "charts" in self._open[-1:]:
+            self._scripts += data
+        elif not {"script", "style"} & set(self._open):
+            self.text += data
+        if "caption" in self._open:
+            self._caption += data
+        if {"td", "th"} & set(self._open):
+            self._rows[-1][-1] += data
+
+
+def page(given, tmp_path, **options):
+    """What the page about *given* has; a document is written to a file first."""
+    if isinstance(given, dict):
+        path = tmp_path / "history.json"
+        path.write_text(json.dumps(given))
+        given = path
+    out = io.BytesIO()
+    histio.report_page(given, out, **options)
+    return Seen(out.getvalue().decode())
+
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -94,6 +162,8 @@ def hostile_report():
     problems = [Problem("error", "schema", text, text, text, text, hint=text) for text in HOSTILE]
     revisions = [Revision(text, text, text, text, {text: [text]}) for text in HOSTILE]
     return ImportReport(
+        imported=1,
+        rejected=len(problems),
         problems=tuple(problems),
         problem_count=len(problems),
         by_kind={HOSTILE[0]: histio.Counts()},

@@ -8,7 +8,8 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import histio
@@ -16,28 +17,20 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import ClientDisconnect
 
+from bakery_service.bakery import Bakery, TheBakery, same_origin
 from bakery_service.database import engine_of
 from bakery_service.history import history_of, of_branch
+from bakery_service.imports import Imports
 from bakery_service.media import DOWNLOAD, MEDIA_TYPES, UPLOAD, Form
 from bakery_service.models import Base
+from bakery_service.pages import create_pages
 from bakery_service.transfer import Download, Limits, Spool, receive
 
 SOON = {"Retry-After": "5"}
 
 log = logging.getLogger("bakery")
-
-
-@dataclass(frozen=True, slots=True)
-class Bakery:
-    """One branch and its database."""
-
-    branch: str
-    engine: AsyncEngine
-    history: histio.AsyncHistory
-    limits: Limits
 
 
 # Included in docs/how-to/service.md:
@@ -53,12 +46,21 @@ class Service(FastAPI):
 
 
 def create_app(
-    database_url: str | None = None, branch: str | None = None, limits: Limits | None = None
+    database_url: str | None = None,
+    branch: str | None = None,
+    limits: Limits | None = None,
+    folder: Path | None = None,
+    samples: dict[str, bytes] | None = None,
 ) -> FastAPI:
-    """The service of one *branch*. Defaults come from the environment: DATABASE_URL and BRANCH."""
+    """The service of one *branch*, which keeps uploads and receipts in a *folder*.
+
+    Defaults come from the environment: DATABASE_URL, BRANCH and FOLDER. *samples* are files to try it with.
+    """
     limits = limits or Limits()
     engine = engine_of(database_url or os.environ["DATABASE_URL"], limits)
     branch = branch or os.environ["BRANCH"]
+    imports = Imports(folder or Path(os.environ.get("FOLDER", "imports")), limits)
+    bakery = Bakery(branch, engine, history_of(branch, engine), limits, imports, samples or {})
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -67,18 +69,17 @@ def create_app(
         yield
         await engine.dispose()
 
-    app = Service(title="Bakery", servers=[{"url": "/"}], lifespan=lifespan)
-    app.state.bakery = Bakery(branch, engine, history_of(branch, engine), limits)
+    app = Service(
+        title="Bakery", servers=[{"url": "/"}], lifespan=lifespan, dependencies=[Depends(same_origin)]
+    )
+    app.state.bakery = bakery
     app.include_router(router)
     app.add_exception_handler(histio.DocumentError, bad_document)
     app.add_exception_handler(exc.TimeoutError, busy)
     app.add_exception_handler(exc.DBAPIError, failed)
     app.add_exception_handler(ClientDisconnect, gone)
+    app.mount("/", create_pages(bakery))
     return app
-
-
-def _bakery(request: Request) -> Bakery:
-    return request.app.state.bakery
 
 
 def _moment(text: str) -> dt.date:
@@ -87,7 +88,6 @@ def _moment(text: str) -> dt.date:
     return dt.date.fromisoformat(text) if day else dt.datetime.fromisoformat(text)
 
 
-TheBakery = Annotated[Bakery, Depends(_bakery)]
 Moment = Annotated[dt.date | dt.datetime, BeforeValidator(_moment)]
 
 router = APIRouter()

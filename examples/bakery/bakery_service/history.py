@@ -130,6 +130,11 @@ def history_of(branch: str, engine: AsyncEngine) -> histio.AsyncHistory:
     return histio.AsyncHistory(engine, *KINDS, catalog=CATALOG, version=VERSION, values={"branch": branch})
 
 
+def without_database(branch: str) -> histio.History:
+    """The same kinds, to read files."""
+    return histio.History(None, *KINDS, catalog=CATALOG, version=VERSION, values={"branch": branch})
+
+
 def of_branch(branch: str) -> dict[str, sa.ColumnElement[bool]]:
     """By kind, the condition for runs of the *branch*, for exports: without it, they see every row."""
     own: Any = Bake.branch == branch

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Limits:
         pool: How long a request waits for a connection.
         lock: How long a statement waits for a lock.
         connections: The maximum number of connections.
+        waiting: How many uploads may wait on their preview.
+        kept: How long an upload waits there.
     """
 
     size: int = 2**30
@@ -44,6 +46,8 @@ class Limits:
     pool: float = 5
     lock: float = 10
     connections: int = 5
+    waiting: int = 20
+    kept: float = 24 * 3600
 
 
 class Spool(tempfile.SpooledTemporaryFile[bytes]):
@@ -52,17 +56,12 @@ class Spool(tempfile.SpooledTemporaryFile[bytes]):
     def __init__(self, limits: Limits) -> None:
         super().__init__(max_size=limits.memory)
         self.size = 0
-        self._limit = limits.size
+        self._limits = limits
 
     def write(self, data: Any) -> int:
-        self.check(self.size + len(data))
         self.size += len(data)
+        check_size(self.size, self._limits)
         return super().write(data)
-
-    def check(self, size: int) -> None:
-        """Raise HTTPException if *size* is more than the file takes."""
-        if size > self._limit:
-            raise HTTPException(413, f"more than {self._limit} bytes", CLOSE)
 
 
 # In docs/how-to/service.md:
@@ -77,20 +76,41 @@ async def receive(request: Request, limits: Limits) -> Spool:
         raise HTTPException(415, "unknown Content-Encoding", CLOSE | {"Accept-Encoding": "gzip, zstd"})
     with contextlib.ExitStack() as unless_complete:
         spool = unless_complete.enter_context(Spool(limits))
-        spool.check(int(request.headers.get("content-length", 0)))
-        chunks = request.stream()
-        try:
-            async with asyncio.timeout(limits.transfer):
-                while True:
-                    async with asyncio.timeout(limits.idle):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    spool.write(chunk)
-        except TimeoutError:
-            raise HTTPException(408, "the body is too slow", CLOSE) from None
+        async for chunk in LimitedRequest(request, limits).stream():
+            spool.write(chunk)
         unless_complete.pop_all()
         return spool
+
+
+class LimitedRequest(Request):
+    """A *request* whose body has to end within the limits of size and time, also as a form."""
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        super().__init__(request.scope, request.receive)
+        self._limits = limits
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        clock, size = asyncio.get_running_loop().time, 0
+        end = clock() + self._limits.transfer
+        check_size(int(self.headers.get("content-length", 0)), self._limits)
+        chunks = super().stream()
+        while True:
+            try:
+                async with asyncio.timeout_at(min(end, clock() + self._limits.idle)):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                raise HTTPException(408, "the body is too slow", CLOSE) from None
+            if chunk is None:
+                break
+            size += len(chunk)
+            check_size(size, self._limits)
+            yield chunk
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raise HTTPException if *size* is more than a history may have."""
+    if size > limits.size:
+        raise HTTPException(413, f"more than {limits.size} bytes", CLOSE)
 
 
 # So far in docs/how-to/service.md.

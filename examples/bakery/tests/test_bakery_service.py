@@ -136,14 +136,14 @@ def new_database(new_engine) -> Callable[[], sa.Engine]:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
+async def serve(tmp_path) -> AsyncIterator[Serve]:
     """Starts services, of a branch on a database, and stops them in the end."""
     async with AsyncExitStack() as running:
 
         async def start(engine: sa.Engine, branch: str = BRANCH) -> httpx.AsyncClient:
             driver = {"sqlite": "sqlite+aiosqlite"}.get(engine.dialect.name, engine.url.drivername)
             url = engine.url.set(drivername=driver).render_as_string(hide_password=False)
-            app = create_app(url, branch)
+            app = create_app(url, branch, folder=tmp_path / "imports")
             await running.enter_async_context(app.router.lifespan_context(app))
             transport = httpx.ASGITransport(app)
             return await running.enter_async_context(

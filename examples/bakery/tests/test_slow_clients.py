@@ -111,11 +111,12 @@ def fill(engine: sa.Engine) -> None:
 
 
 @pytest.fixture
-def service(new_engine) -> Iterator[Service]:
+def service(new_engine, tmp_path) -> Iterator[Service]:
     engine = new_engine()
     fill(engine)
     driver = {"sqlite": "sqlite+aiosqlite"}.get(engine.dialect.name, engine.url.drivername)
-    app = create_app(engine.url.set(drivername=driver).render_as_string(hide_password=False), BRANCH, LIMITS)
+    url = engine.url.set(drivername=driver).render_as_string(hide_password=False)
+    app = create_app(url, BRANCH, LIMITS, tmp_path / "imports")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
     loops: list[asyncio.AbstractEventLoop] = []
 

@@ -14,6 +14,7 @@ from histio.cli.options import (
     form_options,
     limit_options,
     sealed_option,
+    strict_option,
     truncate_times_option,
 )
 from histio.cli.printing import Form, pluralize, print_line
@@ -28,6 +29,7 @@ from histio.cli.results import print_problems
 )
 @truncate_times_option
 @sealed_option
+@strict_option
 @limit_options
 @form_options
 def check(
@@ -38,6 +40,7 @@ def check(
     create_catalog: bool,
     truncate_times: bool,
     sealed: bool,
+    strict: bool,
     limits: LimitOptions,
     form: Form,
 ) -> int:
@@ -45,7 +48,7 @@ def check(
 
     Checks the form of each run and of each catalog row, duplicates, totals and costs, and the seal; with a
     database, references too. Prints one line for each problem, FILE:LINE: POINTER: MESSAGE, which editors can
-    jump to. The exit code is 1 if there are errors; warnings do not count.
+    jump to. The exit code is 1 if there are errors; with --strict, warnings count too.
 
     \b
     Examples:
@@ -64,4 +67,4 @@ def check(
         errors, warnings = print_problems(problems, file, form=form)
     if form is Form.TEXT:
         print_line(f"{pluralize(errors, 'error')}, {pluralize(warnings, 'warning')}", err=True)
-    return ExitCode.BAD if errors else ExitCode.DONE
+    return ExitCode.BAD if errors or (strict and warnings) else ExitCode.DONE

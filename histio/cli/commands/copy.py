@@ -26,6 +26,7 @@ from histio.cli.options import (
     quiet_option,
 )
 from histio.cli.progress import progress_bar
+from histio.cli.usage import UsageError
 
 _MISSING = "Copy again with --create-catalog to create the missing rows, or with --rename MEMBER:OLD=NEW."
 
@@ -73,14 +74,14 @@ def copy(
       histio copy --to sqlite:///branch.db --since 2025-06-01
     """
     if source_url is None and target_url is None:
-        raise click.UsageError(
+        raise UsageError(
             f"Pass --from URL, --to URL, or both. The one that is left out is {URL_VARIABLE}, "
             "or the database of --history."
         )
     renames = parse_renames(rename)
     check_period(options["since"], options["until"])
     if whole_catalog and options["catalog"] == "ignore":
-        raise click.UsageError("--whole-catalog needs --create-catalog or --update-catalog.")
+        raise UsageError("--whole-catalog needs --create-catalog or --update-catalog.")
     check_import_options(**options)
     check_new_files({"--rejects": options["rejects"]}, force=force)
     with (

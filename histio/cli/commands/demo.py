@@ -13,6 +13,7 @@ import click
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import print_line, show_file
 from histio.cli.process import interruptible
+from histio.cli.usage import UsageError
 
 
 @click.command()
@@ -47,11 +48,9 @@ def _prepare(folder: Path, files: Iterable[str]) -> None:
     """Create the *folder*; a usage error if it has one of the *files*, or cannot be written to."""
     for name in files:
         if os.path.lexists(folder / name):
-            raise click.UsageError(f"{show_file(str(folder / name))} exists and will not be overwritten.")
+            raise UsageError(f"{show_file(str(folder / name))} exists and will not be overwritten.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise click.UsageError(
-            f"{show_file(str(folder))} cannot be used as a folder: {error.strerror}."
-        ) from error
+        raise UsageError(f"{show_file(str(folder))} cannot be used as a folder: {error.strerror}.") from error

@@ -10,6 +10,7 @@ from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history, open_history
 from histio.cli.options import LimitOptions, database_options, file_argument, form_options, limit_options
 from histio.cli.printing import Form, pluralize, print_line
+from histio.cli.usage import UsageError
 
 
 @click.command()
@@ -38,7 +39,7 @@ def diff(
       histio diff history.jsonl --url sqlite:///bakery.db
     """
     if a == b == "-":
-        raise click.UsageError("A and B cannot both be standard input.")
+        raise UsageError("A and B cannot both be standard input.")
     if b is not None:
         with open_any_history(url, history_name) as history:
             differences = histio.diff(a, b, history=history, **limits)

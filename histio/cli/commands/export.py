@@ -23,6 +23,7 @@ from histio.cli.options import (
 from histio.cli.printing import report_unprintable, show_file
 from histio.cli.progress import progress_bar
 from histio.cli.results import print_export
+from histio.cli.usage import UsageError
 
 
 @click.command(name="export")
@@ -95,7 +96,7 @@ def export(
       histio export - --kind assembly_run > assembly.jsonl
     """
     if with_catalog and whole_catalog:
-        raise click.UsageError("--with-catalog cannot be combined with --whole-catalog, which does more.")
+        raise UsageError("--with-catalog cannot be combined with --whole-catalog, which does more.")
     check_period(bounds["since"], bounds["until"])
     if (
         file == "-"
@@ -104,7 +105,7 @@ def export(
         and sys.stdout
         and sys.stdout.isatty()
     ):
-        raise click.UsageError("Compressed output cannot be shown on a terminal; redirect it to a file.")
+        raise UsageError("Compressed output cannot be shown on a terminal; redirect it to a file.")
     is_folder = bool(parts or jobs)
     if is_folder:
         _check_folder(file, file_format, differs_from)
@@ -133,9 +134,9 @@ def _check_folder(file: str, file_format: str | None, differs_from: str | None) 
     """Raise UsageError if parts cannot be written as the other options say."""
     for option, value in (("--format", file_format), ("--differs-from", differs_from)):
         if value is not None:
-            raise click.UsageError(f"{option} cannot be combined with --parts or --jobs.")
+            raise UsageError(f"{option} cannot be combined with --parts or --jobs.")
     if re.search(r"\.(jsonl?)(\.(gz|zst))?$", file) or file == "-":
-        raise click.UsageError(f"With --parts or --jobs, name a folder, not {show_file(file)}.")
+        raise UsageError(f"With --parts or --jobs, name a folder, not {show_file(file)}.")
 
 
 def _hint(history: histio.History, report: histio.ExportReport) -> str:

@@ -31,6 +31,7 @@ from histio.cli.options import (
 from histio.cli.printing import print_line, show_file
 from histio.cli.process import interruptible
 from histio.cli.progress import progress_bar
+from histio.cli.usage import UsageError
 
 
 @click.command(name="import")
@@ -132,11 +133,9 @@ def _check_options(files: Sequence[str], page: str | None, *, force: bool, **opt
     """Raise UsageError for options that exclude each other, and for files that exist."""
     check_import_options(**options)
     if options["sealed"] and options["allow_truncated"]:
-        raise click.UsageError("--sealed cannot be combined with --allow-truncated.")
+        raise UsageError("--sealed cannot be combined with --allow-truncated.")
     if page is not None and "-" in files:
-        raise click.UsageError(
-            "--report cannot be combined with standard input, which can be read only once."
-        )
+        raise UsageError("--report cannot be combined with standard input, which can be read only once.")
     if page is not None:
         from histio.page.render import load_jinja
 
@@ -151,11 +150,11 @@ _OF_ONE_TRANSACTION = {"atomic", "dry_run", "receipt", "sealed"}
 def _check_parts(files: Sequence[str], **options: Any) -> None:
     """Raise UsageError for what cannot be combined with ``--jobs``."""
     if len(files) > 1 or files == ("-",):
-        raise click.UsageError("--jobs needs one FILE, a folder with an export in parts.")
+        raise UsageError("--jobs needs one FILE, a folder with an export in parts.")
     for option in ("atomic", "dry_run", "receipt"):
         if options[option]:
             name = f"--{option.replace('_', '-')}"
-            raise click.UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
+            raise UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
 
 
 def _write_page(

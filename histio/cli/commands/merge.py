@@ -18,6 +18,7 @@ from histio.cli.options import (
 )
 from histio.cli.printing import report_unprintable
 from histio.cli.results import print_export
+from histio.cli.usage import UsageError
 
 
 @click.command()
@@ -56,7 +57,7 @@ def merge(
       histio merge history.jsonl later.jsonl -o whole.jsonl
     """
     if files.count("-") > 1:
-        raise click.UsageError("Only one FILE can be standard input.")
+        raise UsageError("Only one FILE can be standard input.")
     with open_any_history(None, history_name) as history:
         report = histio.merge(
             files,

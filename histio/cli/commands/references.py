@@ -18,6 +18,7 @@ from histio.cli.options import (
     limit_options,
 )
 from histio.cli.printing import Form, print_all, print_table
+from histio.cli.usage import UsageError
 
 
 @click.command()
@@ -52,7 +53,7 @@ def references(
     with open_any_history(url, history_name, use_environment=True) as history:
         has_database = history.bound.has_database
         if only_missing and not has_database:
-            raise click.UsageError(f"--missing needs a database: pass --url URL, or set {URL_VARIABLE}.")
+            raise UsageError(f"--missing needs a database: pass --url URL, or set {URL_VARIABLE}.")
 
         def listed() -> Iterator[histio.ReferencedRow]:
             nonlocal missing, rejects_runs

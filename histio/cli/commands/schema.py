@@ -10,6 +10,7 @@ import click
 from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_any_history
 from histio.cli.options import history_option
+from histio.cli.usage import UsageError
 
 FILE_MATCH = ["*.histio.json"]
 """The names of documents that editors recognize; compressed files and streams are not for editors."""
@@ -26,7 +27,7 @@ FILE_MATCH = ["*.histio.json"]
     help="Print the schema of what this command prints with --json.",
 )
 def schema(history_name: str | None, *, openapi: bool, editor: bool, command: str | None) -> int:
-    """Print the JSON Schema of documents, or of what a command prints.
+    """Print the JSON Schema of documents, or of command output.
 
     Prints the published schema (draft 2020-12) or, with --history, the schema of your own format. Validators
     in any language accept what histio accepts. To validate a line of a stream, use #/$defs/stream_line.
@@ -50,13 +51,13 @@ def schema(history_name: str | None, *, openapi: bool, editor: bool, command: st
     """
     if command is not None:
         if openapi or editor or history_name:
-            raise click.UsageError("--output cannot be combined with other options.")
+            raise UsageError("--output cannot be combined with other options.")
         click.echo(json.dumps(_of_output(command), indent=2))
         return ExitCode.DONE
     if openapi and editor:
-        raise click.UsageError("--openapi cannot be combined with --editor.")
+        raise UsageError("--openapi cannot be combined with --editor.")
     if editor and history_name is not None:
-        raise click.UsageError(
+        raise UsageError(
             "--editor names the file of the published schema. Write your own schema to a file: "
             f"histio schema --history {history_name} > history.schema.json"
         )
@@ -72,7 +73,7 @@ def _of_output(command: str) -> dict[str, Any]:
     from histio.kinds.json_schema import find_schema_file
 
     if command not in OUTPUTS:
-        raise click.UsageError(f"--output: write one of {', '.join(OUTPUTS)}, not {command!r}.")
+        raise UsageError(f"--output: write one of {', '.join(OUTPUTS)}, not {command!r}.")
     schema: dict[str, Any] = json.loads(find_schema_file("output-1.0.schema.json").read_text("utf-8"))
     own = {"$id": f"{schema['$id']}:{command}", "$ref": f"#/$defs/{command}"}
     return {"$schema": schema.pop("$schema"), **own, "$defs": schema["$defs"]}

@@ -106,7 +106,13 @@ from histio.database.dialects.transactions import (
     takes_several_writers,
     writing_options,
 )
-from histio.database.dialects.urls import for_other_processes, is_database, missing_file, with_driver
+from histio.database.dialects.urls import (
+    describe_database,
+    for_other_processes,
+    is_database,
+    missing_file,
+    with_driver,
+)
 from histio.database.dialects.written import Kept, check_count, find_kept
 from histio.database.dialects.zones import keeps_instants
 
@@ -160,6 +166,7 @@ __all__ = [
     "decimal_digits",
     "deferring",
     "delete_rows",
+    "describe_database",
     "driver_of",
     "ensure_transaction",
     "find_kept",

@@ -27,7 +27,7 @@ EVERY_ROW: Ranges = (sa.true(),)
 TEMPLATE = "0000-00-00 00:00:00.000000"
 """SQLAlchemy's spelling of a time in SQLite."""
 
-STORAGE = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
+STORAGE: str = sqlite.DATETIME()._storage_format  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 _DAY = len("0000-00-00")
 _HIGHEST = "\U0010ffff"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import sqlalchemy as sa
 
@@ -14,6 +14,23 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+
+_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+
+
+def describe_database(url: sa.URL) -> str:
+    """The database of *url* in words, such as ``PostgreSQL bakery on db.example.org``.
+
+    It has no user, no password and no query; of a file, only the name.
+    """
+    backend = url.get_backend_name()
+    name = _NAMES.get(backend, backend)
+    if backend == "sqlite":
+        file = PurePath((url.database or "").removeprefix("file:").partition("?")[0]).name
+        return f"{name} in memory" if for_other_processes(url) is None or not file else f"{name} {file}"
+    port = "" if url.port is None else f":{url.port}"
+    host = f" on {url.host}{port}" if url.host else ""
+    return f"{name} {url.database or ''}".rstrip() + host
 
 
 def with_driver(url: str) -> sa.URL:

@@ -110,7 +110,7 @@ class RowUpdater:
     def __init__(self, writer: RowWriter, ledger: Ledger | None = None) -> None:
         self._table = table = writer.plan.table
         check_table(table)
-        self.is_entry = ledger is not None
+        self.is_entry: bool = ledger is not None
         self._writer = writer
         self._plans = {each.name: each for each in writer.plan.members}
         self._identity = self._plans[table.names[table.identity_members[0]]]
@@ -265,8 +265,8 @@ class LedgerUpdater:
         self._ledger = writer.plan.ledger
         self._name = writer.plan.name
         self._owner = owner
-        self.table = self._ledger.table
-        self.rows = RowUpdater(writer.rows, self._ledger)
+        self.table: Table = self._ledger.table
+        self.rows: RowUpdater = RowUpdater(writer.rows, self._ledger)
         self._identity = self.table.names[self.table.identity_members[0]]
         self._may_gain_and_lose = may_gain_and_lose(self._ledger)
 

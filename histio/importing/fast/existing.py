@@ -63,7 +63,7 @@ class ExistingRuns:
         self._updaters: dict[str, RunUpdater | None] = {}
         self._room = KEPT
         self.written: set[Kind] = set()
-        self.entries = EntryCounts()
+        self.entries: EntryCounts = EntryCounts()
 
     def settle(self, kind: Kind, writer: Writer, stored: Mapping[object, RawRun]) -> list[RawRun]:
         """Skip or update the *stored* runs, by identity; return those that take the full path."""

@@ -42,8 +42,10 @@ class RowWriter:
         self._connection = connection
         self.plan = plan
         self._defaults = builder.defaults[plan.table]
-        self.related = Related(plan.table, plan.references, builder)
-        self.ledgers = [LedgerWriter(connection, below, builder) for below in plan.ledgers]
+        self.related: Related = Related(plan.table, plan.references, builder)
+        self.ledgers: list[LedgerWriter] = [
+            LedgerWriter(connection, below, builder) for below in plan.ledgers
+        ]
         self.references: RelatedTree = RelatedTree(
             self.related, ((each.plan.ledger, each.plan.name, each.rows.references) for each in self.ledgers)
         )
@@ -110,7 +112,7 @@ class LedgerWriter:
 
     def __init__(self, connection: Connection, plan: LedgerPlan, builder: RowBuilder) -> None:
         self.plan = plan
-        self.rows = RowWriter(connection, plan.table, builder)
+        self.rows: RowWriter = RowWriter(connection, plan.table, builder)
 
     def write(self, records: Records, keys: Sequence[Sequence[Any]]) -> None:
         """Write the entries of *records*, whose rows have these *keys*, given by column."""

@@ -72,7 +72,7 @@ class ValueWriter:
         self._maker = _RowMaker(table, builder, ())
         self._by_driver = by_driver
         self.reason = reason
-        self.references = self._maker.references
+        self.references: RelatedTree = self._maker.references
 
     def write(self, records: Records) -> None:
         """Write *records* with their ledgers.

@@ -66,9 +66,9 @@ class Writers:
         self._habits = habits
         self._creations = creations
         rules = destination.plan.recall("fast path", _Rules.from_kinds, destination.kinds)
-        self.refer = rules.refer
-        self.may_collide = rules.may_collide
-        self.core_tables = rules.core_tables
+        self.refer: bool = rules.refer
+        self.may_collide: bool = rules.may_collide
+        self.core_tables: Mapping[Kind, Sequence[sa.Table]] = rules.core_tables
         self._writers: dict[str, Writer | str] = {}
         self._value_writers: dict[str, ValueWriter | str] = {}
 

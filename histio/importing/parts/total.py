@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ class Total:
 
     def __init__(self, files: Sequence[str]) -> None:
         self._places = {name: place for place, name in enumerate(files)}
-        self.report = ImportReport()
+        self.report: ImportReport = ImportReport()
 
     def add(self, part: ImportReport) -> None:
         """Add the report of a *part*."""
@@ -31,6 +32,7 @@ class Total:
             by_kind=_add_by_kind(so_far.by_kind, part.by_kind),
             catalog=_add_by_kind(so_far.catalog, part.catalog),
             entries=_add(so_far.entries, part.entries),
+            problem_codes=dict(Counter(so_far.problem_codes) + Counter(part.problem_codes)),
             problems=self._merge(so_far.problems, part.problems),
             warnings=self._merge(so_far.warnings, part.warnings),
             renamed=(*so_far.renamed, *part.renamed)[:KEPT],

@@ -215,11 +215,13 @@ class References:
     def __init__(self, connection: Connection, kinds: Sequence[Kind], keys: Sequence[ForeignKey]) -> None:
         self._connection = connection
         self._places = [place for kind in kinds for place in places_of(kind)]
-        self.tables = {core for place in self._places for core in place.core_tables}
+        self.tables: set[sa.Table] = {core for place in self._places for core in place.core_tables}
         ties = [tie for place in self._places for tie in place.ties()]
         self._tying = {column for columns, _ in ties for column in columns}
         own = [set(columns) for columns, is_only in ties if is_only]
-        self.keys = [key for key in keys if key.target in self.tables and set(key.columns) not in own]
+        self.keys: list[ForeignKey] = [
+            key for key in keys if key.target in self.tables and set(key.columns) not in own
+        ]
 
     def is_inside(self, key: ForeignKey) -> bool:
         """Whether rows with *key* belong to runs of the same kinds."""

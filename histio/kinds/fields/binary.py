@@ -35,7 +35,7 @@ class Bytes(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "invalid": "Not base64 with padding, without line ends, and with unused bits zero.",
         "out-of-range": "Must be at most {maximum} bytes, not {length}.",
     }

@@ -40,13 +40,13 @@ class Duration(WireField):
         kwargs: The options of `WireField`.
     """
 
-    definition = "duration"
-    default_error_messages = {
+    definition: str | None = "duration"
+    default_error_messages: dict[str, Any] = {
         "invalid": 'Not a duration of days, hours, minutes and seconds such as "P1DT2H3M4.5S".',
         "precision": "Must have at most {digits} digits after the second's point.",
         "out-of-range": "Must have at most 8 digits of days, and 9 of hours, minutes and seconds.",
     }
-    digits = 6
+    digits: int = 6
 
     _form = duration_form(6)
 

@@ -43,7 +43,7 @@ class Epoch(UtcTimestamp):
     """
 
     definition: str | None = None
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "stored": "Is outside the years 1000 to 9998 as a count of {unit}: Epoch(unit=…) sets another unit.",
         "out-of-range": "Must be from {first} to {last}, a day less on either side with an offset.",
     }
@@ -53,10 +53,11 @@ class Epoch(UtcTimestamp):
         if unit not in _DIGITS:
             raise BindingError(f'Epoch(unit={unit!r}): the units are "s", "ms" and "us"')
         self.unit = unit
-        self.digits = _DIGITS[unit]
+        self.digits: int = _DIGITS[unit]
         self._micros: int = 10 ** (6 - self.digits)
         self._form = instant_form(self.digits)
-        self.minimum, self.maximum = self._count(_FIRST), self._count(_LAST)
+        self.minimum: int = self._count(_FIRST)
+        self.maximum: int = self._count(_LAST)
         self._bounds = {"first": utc_text(_FIRST), "last": utc_text(_LAST)}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:

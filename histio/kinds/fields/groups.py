@@ -33,12 +33,12 @@ class SlugGroups:
     """
 
     def __init__(self, load_fields: Mapping[str, Field[Any]], dump_fields: Mapping[str, Field[Any]]) -> None:
-        self.choices = list(_grouped(load_fields, lambda slug: slug.choice).values())
+        self.choices: list[Group] = list(_grouped(load_fields, lambda slug: slug.choice).values())
         ways = _grouped(load_fields, lambda slug: None if slug.many else slug.relationship)
         needed = [group for group in ways.values() if _is_needed(group.values())]
-        self.alternatives = [group for group in needed if len(group) > 1]
+        self.alternatives: list[Group] = [group for group in needed if len(group) > 1]
         alone = [slug for group in needed if len(group) == 1 for slug in group.values()]
-        self.silent = [slug for slug in alone if not slug.required]
+        self.silent: list[Slug] = [slug for slug in alone if not slug.required]
         for slug in alone:
             slug.required = True
         for field in dump_fields.values():

@@ -49,7 +49,7 @@ class Integer(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "invalid": "Not an integer.",
         "out-of-range": "Must be from {minimum} to {maximum}.",
     }
@@ -112,7 +112,7 @@ class FixedDecimal(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "invalid": 'Not a decimal string such as "5.25".',
         "precision": "Must have at most {scale} digits after the point.",
         "out-of-range": "Must be {bounds}.",
@@ -239,7 +239,7 @@ class Number(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {"invalid": "Not a finite number."}
+    default_error_messages: dict[str, Any] = {"invalid": "Not a finite number."}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         if _form(column_type, 0.5) is None:
@@ -268,7 +268,7 @@ class Boolean(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {"invalid": "Not true or false."}
+    default_error_messages: dict[str, Any] = {"invalid": "Not true or false."}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         kept = [python_form(column_type, [each]) for each in (True, False)]

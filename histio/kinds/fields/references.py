@@ -54,7 +54,7 @@ class Slug(SlugText):
         own_rule: The field whose rule a key of one column has; None: it has the rule of slugs.
     """
 
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "dangling": "No row has the key that is stored.",
         "keyless": "The related row has no {path}.",
         "parts": "Not an object with the members {names}.",
@@ -143,7 +143,7 @@ class Slug(SlugText):
             raise BindingError(f"text=True: {' and '.join(rules)} is not text, so it already has a form")
         self._relation, self.rules = found, rules
         if len(self.key) > 1:
-            self.definition = None
+            self.definition: str | None = None
         elif rules[self.key[0]].assertions() != super().assertions() or rules[self.key[0]].padded:
             self.own_rule = rules[self.key[0]]
 

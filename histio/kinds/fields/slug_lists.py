@@ -19,10 +19,10 @@ class SlugList(Slug):
         kwargs: The options of `Slug`.
     """
 
-    default_error_messages = {"list": "Not a list.", "twice": "Holds {value} twice."}
+    default_error_messages: dict[str, Any] = {"list": "Not a list.", "twice": "Holds {value} twice."}
     many = True
 
-    definition = None
+    definition: str | None = None
 
     @property
     def rule(self) -> WireField:

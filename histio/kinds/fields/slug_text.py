@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from marshmallow import ValidationError
 
@@ -22,7 +23,7 @@ class SlugText(Text):
     """A non-empty text without control characters or white space around it."""
 
     definition: str | None = "slug"
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "form": "Has control characters, white space around it, or a lone surrogate.",
         "out-of-range": "Must be 1 to {maximum} characters, not {length}.",
     }

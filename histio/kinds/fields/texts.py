@@ -38,7 +38,7 @@ class Text(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "invalid": "Not a string.",
         "form": "Holds a NUL character or a lone surrogate.",
         "padded": "Ends in a space, which the column does not keep.",
@@ -48,7 +48,7 @@ class Text(WireField):
 
     def __init__(self, *, max_length: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.max_length = max_length
+        self.max_length: Any = max_length
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
         stored = underlying(column_type)
@@ -61,7 +61,7 @@ class Text(WireField):
         length = getattr(stored, "length", None)
         if length is not None:
             self.max_length = min(length, self.max_length or length)
-        self.padded = isinstance(stored, sa.CHAR)
+        self.padded: bool = isinstance(stored, sa.CHAR)
 
     def assertions(self) -> JsonSchema:
         schema: JsonSchema = {"type": "string", **({"pattern": _UNPADDED} if self.padded else {}), **NO_NUL}
@@ -115,8 +115,8 @@ class RunUUID(WireField):
         kwargs: The options of `WireField`.
     """
 
-    definition = "uuid"
-    default_error_messages = {
+    definition: str | None = "uuid"
+    default_error_messages: dict[str, Any] = {
         "invalid": "Not a hyphenated UUID.",
         "stored": "The UUID is stored {how}: {advice}.",
     }
@@ -193,11 +193,11 @@ class Choice(WireField):
         kwargs: The options of `WireField`.
     """
 
-    default_error_messages = {"invalid": "Must be one of: {choices}."}
+    default_error_messages: dict[str, Any] = {"invalid": "Must be one of: {choices}."}
 
     def __init__(self, *choices: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.choices = choices
+        self.choices: tuple[str, ...] = choices
         self._members: Mapping[str, enum.Enum] = {}
 
     def fit(self, column_type: TypeEngine[Any]) -> None:
@@ -247,8 +247,8 @@ class Json(WireField):
     exponent are doubles; others in a file are a ``precision`` problem. Integers have any number of digits.
     """
 
-    definition = "json"
-    default_error_messages = {
+    definition: str | None = "json"
+    default_error_messages: dict[str, Any] = {
         "invalid": "Holds a NUL, a lone surrogate, or what JSON cannot say.",
         "precision": "A double cannot hold {number}: it would be stored as {stored}.",
     }

@@ -84,13 +84,13 @@ class UtcTimestamp(WireField):
     """
 
     definition: str | None = "timestamp"
-    default_error_messages = {
+    default_error_messages: dict[str, Any] = {
         "invalid": 'Not an RFC 3339 timestamp such as "2025-12-08T10:00:00Z".',
         "precision": "Must have at most {digits} digits after the second's point.",
         "out-of-range": "Must be in the years 1000 to 9998, 1001 to 9997 with an offset.",
     }
-    naive = False
-    digits = 6
+    naive: bool = False
+    digits: int = 6
     _bounds: Mapping[str, str] = {}
 
     _form = instant_form(_MICRO)
@@ -157,8 +157,10 @@ class Date(WireField):
         kwargs: The options of `WireField`.
     """
 
-    definition = "date"
-    default_error_messages = {"invalid": 'Not a day such as "2025-12-08", in the years 1000 to 9998.'}
+    definition: str | None = "date"
+    default_error_messages: dict[str, Any] = {
+        "invalid": 'Not a day such as "2025-12-08", in the years 1000 to 9998.'
+    }
 
     _form = Pattern(f"^{_DAY}$", r"0-9\-", unless="^9999")
 
@@ -194,12 +196,12 @@ class Time(WireField):
         kwargs: The options of `WireField`.
     """
 
-    definition = "time"
-    default_error_messages = {
+    definition: str | None = "time"
+    default_error_messages: dict[str, Any] = {
         "invalid": 'Not a time of day such as "10:30:00".',
         "precision": "Must have at most {digits} digits after the second's point.",
     }
-    digits = _MICRO
+    digits: int = _MICRO
 
     _form = time_form(_MICRO)
 

@@ -1,0 +1,13 @@
+"""The error of wrong usage."""
+
+from __future__ import annotations
+
+import click
+
+from histio.cli.exit_codes import ExitCode
+
+
+class UsageError(click.ClickException):
+    """Arguments that cannot be used; unlike errors of click, printed without the syntax of the command."""
+
+    exit_code = ExitCode.USAGE

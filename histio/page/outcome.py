@@ -1,0 +1,148 @@
+"""The outcome of an import in one sentence and a few numbers, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from histio.page.figures import format_count, to_title
+from histio.report import OUTCOMES, ImportReport, list_outcomes
+
+Tone: TypeAlias = Literal["bad", "good", "neutral"]
+
+SOLUTIONS = {
+    "schema": "Correct the members that are missing, unknown or of the wrong form.",
+    "precision": "Round the numbers and times that have more digits than their columns keep.",
+    "out-of-range": "Correct the values that their columns cannot hold, or widen the columns.",
+    "unknown-reference": (
+        "Create the rows that the runs refer to (--create-catalog does, if the file has a catalog), "
+        "or correct their slugs with --rename MEMBER:OLD=NEW."
+    ),
+    "ambiguous-reference": "Name rows by a slug that only one of them has.",
+    "duplicate": (
+        "Skip or update runs that exist (--on-duplicate). "
+        "Give a ledger entry that was copied a UUID of its own."
+    ),
+    "duplicate-in-document": "Remove the second run, or combine files with histio merge.",
+    "conflict": "Decide which run is right; --on-duplicate update takes that of the file.",
+    "constraint": "Change the runs so that the database accepts them; the messages name its constraints.",
+    "truncated": "Transfer the file again: it is incomplete.",
+    "corrupt": "Transfer the file again, in binary mode: it is not as it was sealed.",
+}
+"""What to do about the problems of an import, by code."""
+
+REJECTS = (
+    "Correct the rejected runs, and import them. --rejects FILE writes them to a file (rejects= in Python); "
+    "an import can be repeated, as it skips runs that exist."
+)
+
+_REMARKS = {
+    "dry_run": "This was a dry run: nothing was written.",
+    "truncated": "The file is damaged: it was imported up to the damage.",
+    "withheld": "Nothing was written, because the import was atomic. Withheld runs have no errors.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the reader of an import sees first.
+
+    Attributes:
+        tone: ``bad`` if something was rejected, ``good`` if something was imported, else ``neutral``.
+        label: The outcome in two words.
+        headline: The outcome in numbers.
+        remarks: Sentences that qualify it.
+        numbers: The runs by outcome: its title, their number, and its name; ``none`` if there are none.
+        steps: What to do next.
+    """
+
+    tone: Tone
+    label: str
+    headline: str
+    remarks: list[str]
+    numbers: list[tuple[str, str, str]]
+    steps: list[str]
+
+
+def describe_outcome(report: ImportReport) -> Outcome:
+    """The outcome of the import of *report*."""
+    tone = _tone(report)
+    return Outcome(
+        tone=tone,
+        label=_label(report, tone),
+        headline=_headline(report),
+        remarks=[text for name, text in _REMARKS.items() if getattr(report, name)],
+        numbers=[
+            (to_title(name), format_count(number), name if number else "none")
+            for name in list_outcomes(report)
+            for number in [getattr(report, name)]
+        ],
+        steps=list(_steps(report)),
+    )
+
+
+def has_written(report: ImportReport) -> bool:
+    """Whether runs went in; of a dry run, whether they would."""
+    return bool(report.imported or report.updated)
+
+
+def _tone(report: ImportReport) -> Tone:
+    if report.rejected or report.catalog_rejected or report.truncated:
+        return "bad"
+    return "good" if has_written(report) or _count_rows(report, "imported", "updated") else "neutral"
+
+
+def _label(report: ImportReport, tone: Tone) -> str:
+    if tone == "bad":
+        what = "incomplete" if has_written(report) else "failed"
+    else:
+        what = "complete" if tone == "good" else "without changes"
+    return f"{'Dry run' if report.dry_run else 'Import'} {what}"
+
+
+def _headline(report: ImportReport) -> str:
+    """Such as ``6 of 7 runs rejected, 1 imported``."""
+    counts = {name: getattr(report, name) for name in ("rejected", *OUTCOMES) if getattr(report, name)}
+    total = sum(counts.values())
+    parts = [f"{format_count(number)} {name}" for name, number in counts.items()]
+    if counts:
+        name, number = next(iter(counts.items()))
+        few = number == total == 1 or name != "rejected"
+        of = "All " if number == total > 1 else "" if few else f"{format_count(number)} of "
+        parts[0] = f"{of}{_count(number if few else total, 'run')} {name}"
+    if report.rejected and not has_written(report):
+        parts.append("nothing imported")
+    if report.skipped == total > 0:
+        parts.append("because they exist")
+    rows = [
+        f"{_count(_count_rows(report, name), 'catalog row')} {name}"
+        for name in ("rejected", "imported", "updated")
+        if _count_rows(report, name) and (name == "rejected" or not counts)
+    ]
+    return (
+        ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in [*rows, *parts])
+        or "The file has no runs"
+    )
+
+
+def _count_rows(report: ImportReport, *outcomes: str) -> int:
+    """The number of catalog rows with one of the *outcomes*."""
+    return sum(getattr(counts, name) for counts in report.catalog.values() for name in outcomes)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _steps(report: ImportReport) -> Iterator[str]:
+    if report.advice is not None:
+        yield report.advice
+    elif report.problems:
+        [(code, number)] = Counter(problem.code for problem in report.problems).most_common(1)
+        if 2 * number > len(report.problems) and code in SOLUTIONS:
+            yield SOLUTIONS[code]
+        yield REJECTS
+    if report.truncated:
+        yield SOLUTIONS["truncated"]
