@@ -20,7 +20,7 @@ from histio.report import LISTED, Code, Problem
 from histio.wire import quote
 
 UNREADABLE = "unreadable"
-"""The member that has the text of a line that is no JSON."""
+"""The member that has the text of a line that is not JSON."""
 
 PROBLEMS = "problems"
 """The member that has the problems of a line."""
@@ -80,7 +80,7 @@ def open_rejects_file(path: Path, bound: Bound, limits: Limits) -> RejectsFile:
 
     Raises:
         NoRejectsError: It is a document, or a stream with a seal.
-        DocumentError: It is no history.
+        DocumentError: It is not a history.
     """
     source = Source(path, max_bytes=limits.max_bytes)
     with reading(source, bound.gate, bound.all_kinds, limits) as file:
@@ -125,7 +125,7 @@ MISSING = object()
 
 
 def read_line(text: str, max_depth: int) -> Line:
-    """The parts of the line *text*; a line that is no JSON has none."""
+    """The parts of the line *text*; a line that is not JSON has none."""
     try:
         members = decode(text, max_depth)
     except NotJsonError:
