@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         import_assembly_history,
         import_production_history,
     )
+    from histio.files.limits import GiB, MiB
     from histio.files.local import local_path
     from histio.history import History
     from histio.inspecting.audit import audit
@@ -140,6 +141,7 @@ __all__ = [
     "FinishedUnitRecord",
     "FinishedUnitSchema",
     "FixedDecimal",
+    "GiB",
     "HistioError",
     "History",
     "HistoryDocument",
@@ -151,6 +153,7 @@ __all__ = [
     "Integer",
     "Json",
     "KindInspection",
+    "MiB",
     "NotConfiguredError",
     "Number",
     "Problem",
@@ -244,6 +247,7 @@ _PLACES = {
         "Time",
         "UtcTimestamp",
     ),
+    "histio.files.limits": ("GiB", "MiB"),
     "histio.files.local": ("local_path",),
     "histio.history": ("History",),
     "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),

@@ -10,4 +10,4 @@ from histio.cli.exit_codes import ExitCode
 class UsageError(click.ClickException):
     """Arguments that cannot be used; unlike errors of click, printed without the syntax of the command."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: ExitCode = ExitCode.USAGE
