@@ -15,8 +15,8 @@ class SlugList(Slug):
     """The natural keys of all rows that are related by an association table, sorted.
 
     Args:
-        relationship: A relationship over an association table that has no model of its own. None: not possible, as a
-            list is always of related rows.
+        relationship: A relationship over an association table that has no model of its own. None: not
+            possible, as a list is always of related rows.
         key: The related model's attribute that has the key; a dotted path follows relationships. A tuple is a
             key of several columns, which is an object in JSON, with a member for each.
         fallback: Further keys, in which an import looks if no row has the value in *key*. Exports always
