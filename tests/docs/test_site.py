@@ -117,7 +117,7 @@ def test_axe_finds_nothing_serious(address, browser, width, scheme):
         page.goto(urljoin(address, name))
         page.evaluate(AXE.read_text("utf-8"))
         # The theme's search is a dialog without a name.
-        violations = page.evaluate("axe.run({exclude: [".md-search"]})")["violations"]
+        violations = page.evaluate("axe.run({exclude: ['.md-search']})")["violations"]
         found += [
             (name, each["id"], [node["html"][:120] for node in each["nodes"]][:3])
             for each in violations

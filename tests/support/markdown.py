@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -32,8 +33,15 @@ class Block:
     line: int
 
     @property
+    def commands(self) -> list[str]:
+        """The commands of a console."""
+        return [line[2:] for line in self.code.splitlines() if line.startswith("$ ")]
+
+    @property
     def promised(self) -> list[str]:
-        """What it says that it prints."""
+        """What it says that it prints; a file prints where a console runs it."""
+        if self.title is not None:
+            return []
         if self.language == "console":
             return [line for line in self.code.splitlines() if not line.startswith("$ ")]
         return re.findall(r"^ *print\(.*\)  # (.*)$", self.code, re.MULTILINE)
@@ -73,6 +81,11 @@ class Page:
         return "".join(block.code for block in self.code("python"))
 
     @property
+    def runs(self) -> bool:
+        """Whether there is code that prints, or a command of histio."""
+        return bool(self.promised) or any("histio " in block.code for block in self.code("sh"))
+
+    @property
     def promised(self) -> list[str]:
         """What the code says that it prints."""
         return [line for block in self.code("python", "console") for line in block.promised]
@@ -80,7 +93,8 @@ class Page:
     @property
     def unsaid(self) -> list[str]:
         """Lines that print, and do not say what."""
-        return [line for line in self.python.splitlines() if "print(" in line and "  # " not in line]
+        code = "".join(block.code for block in self.code("python") if block.title is None)
+        return [line for line in code.splitlines() if "print(" in line and "  # " not in line]
 
     @property
     def before(self) -> list[Page]:
@@ -91,6 +105,12 @@ class Page:
             return []
         page = Page(str((self.path.parent / found[1]).resolve().relative_to(ROOT)))
         return [*page.before, page]
+
+    @property
+    def links(self) -> set[Path]:
+        """The other pages that it links to."""
+        found = re.findall(r"\]\(([\w./-]+\.md)", self.text)
+        return {(self.path.parent / link).resolve() for link in found}
 
     @property
     def missing(self) -> list[str]:
@@ -136,8 +156,11 @@ class Page:
                 if block.title is not None:
                     Path(block.title).write_text(block.code, "utf-8")
                 elif block.language == "console":
-                    commands = [line[2:] for line in block.code.splitlines() if line.startswith("$ ")]
-                    output.writelines(shell(command, check=True).stdout for command in commands)
+                    output.writelines(map(terminal, block.commands))
+                elif block.language == "sh":
+                    for command in block.code.splitlines():
+                        if command.startswith("histio "):
+                            shell(command).check_returncode()
                 elif block.language == "python":
                     # Line numbers in a traceback are those of the page.
                     lines = "\n" * (block.line - 1) + block.code
@@ -145,13 +168,28 @@ class Page:
         return output.getvalue()
 
 
-def shell(command: str, *, cwd: Path | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run *command* as a shell would, `histio` being that of the checkout."""
-    command = re.sub(r"^histio\b", f"'{sys.executable}' -m histio", command)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def shell(command: str, *, cwd: Path | None = None, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    """Run *command* as a shell would, `histio` and `python` being those of the checkout."""
+    command = re.sub(r"(^|[{|] )histio\b", rf"\1'{sys.executable}' -m histio", command)
+    command = re.sub(r"(^|[{|] )python\b", rf"\1'{sys.executable}'", command)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": str(columns)}
     return subprocess.run(
-        command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True, check=check
+        command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def terminal(command: str) -> str:
+    """What *command* shows on a terminal of 88 columns, errors included; its exit code is not checked."""
+    return shell(f"{{ {command}\n}} 2>&1", columns=88).stdout
+
+
+def leave_out(printed: list[str], promised: list[str]) -> list[str]:
+    """*printed*, where `…` stands for any text that a line of *promised* leaves out, such as a digest."""
+    lines = itertools.zip_longest(printed, promised, fillvalue="")
+    return [
+        said if "…" in said and re.fullmatch(".*".join(map(re.escape, said.split("…"))), line) else line
+        for line, said in lines
+    ]
 
 
 def _anchors(text: str) -> list[str]:
