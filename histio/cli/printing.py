@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -65,7 +66,11 @@ def print_wrapped(text: str) -> None:
     console = Console()
     sentences, *commands = text.split("\n")
     width = min(console.width, _WIDEST) if console.is_terminal else _WIDTH
-    click.echo("\n".join([click.wrap_text(sentences, width=width), *(f"  {each}" for each in commands)]))
+    click.echo(
+        "\n".join(
+            [textwrap.fill(sentences, width, break_on_hyphens=False), *(f"  {each}" for each in commands)]
+        )
+    )
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
