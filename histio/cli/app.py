@@ -54,6 +54,7 @@ _COMMANDS = (
     "merge",
     "audit",
     "report",
+    "flatten",
     "explain",
     "scaffold",
     "schema",
