@@ -21,6 +21,7 @@ from histio import (
     ReferencedRow,
     UndoReport,
 )
+from histio.files.urls import is_url
 from histio.kinds.account import Status
 from histio.redact import redact
 
@@ -43,11 +44,12 @@ class WrittenFile:
 
 
 def find_written(files: Mapping[Content, str | None]) -> list[WrittenFile]:
-    """Those of the local *files*, by content, that exist."""
+    """Those of the *files*, by content, that exist; the size of a file at a URL is not known."""
+    found = {content: path for content, path in files.items() if path is not None and path != "-"}
     return [
-        WrittenFile(name_file(path), content, Path(path).stat().st_size)
-        for content, path in files.items()
-        if path is not None and Path(path).is_file()
+        WrittenFile(name_file(path), content, None if is_url(path) else Path(path).stat().st_size)
+        for content, path in found.items()
+        if is_url(path) or Path(path).is_file()
     ]
 
 

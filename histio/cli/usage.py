@@ -1,10 +1,13 @@
-"""The error of wrong usage."""
+"""How a command was called: its files, and the error of wrong usage."""
 
 from __future__ import annotations
 
 import click
 
 from histio.cli.exit_codes import ExitCode
+
+FILES = "histio.cli.files"
+"""The key of the files that are arguments of the command, in the ``meta`` of contexts."""
 
 
 class UsageError(click.ClickException):
