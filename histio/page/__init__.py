@@ -56,10 +56,13 @@ def report_page(
         FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
         OSError: A file cannot be read, or the report cannot be written.
+        TypeError: *history* is not a History; an AsyncHistory is not either.
         ValueError: *source* and *out* are the same file, two files are the same, there are no files, or a
             limit is not a positive integer.
     """
     load_jinja()
+    if not isinstance(history, History | None):
+        raise TypeError(f"history: pass a History, not {history!r}")
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     contents = source if isinstance(source, History) else list_files(source)
     if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):
