@@ -125,8 +125,7 @@ def print_import(
     """
     rejected = report.rejected + report.catalog_rejected
     nothing_written = atomic and rejected > 0
-    rows = any(counts.imported or counts.updated for counts in report.catalog.values())
-    written = not nothing_written and bool(report.imported or report.updated or rows)
+    written = not nothing_written and _has_written(report)
     code = ExitCode.REJECTS if rejected or report.truncated else ExitCode.DONE
     if nothing_written or (report.rejected and not (written or report.skipped)):
         code = ExitCode.BAD
@@ -153,6 +152,11 @@ def print_import(
             if receipt is not None and written:
                 print_wrapped(f"To take this import back:\n{undo}")
     return code
+
+
+def _has_written(report: histio.ImportReport) -> bool:
+    rows = any(counts.imported or counts.updated for counts in report.catalog.values())
+    return bool(report.imported or report.updated or rows)
 
 
 def _print_report(report: histio.ImportReport, *, ignored: bool) -> None:
@@ -202,9 +206,11 @@ def _say_what_is_done(
         )
     if code is ExitCode.BAD:
         return "Nothing was imported."
-    if report.truncated:
-        return damage
-    return "Done, except for what was rejected." if code is ExitCode.REJECTS else "Done."
+    if code is ExitCode.REJECTS:
+        return damage if report.truncated else "Done, except for what was rejected."
+    if report.skipped and not _has_written(report):
+        return "Done: there was nothing to import, as all runs exist."
+    return "Done."
 
 
 def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -> list[str]:

@@ -104,6 +104,11 @@ def runs_of(url):
 # --- there and back ------------------------------------------------------------------------------------
 
 
+def test_an_import_of_runs_that_exist_says_that_there_was_nothing_to_do(home, run):
+    code, printed, _ = run(f"import history.jsonl {BAKERY}")
+    assert (code, printed.endswith("\nDone: there was nothing to import, as all runs exist.\n")) == (0, True)
+
+
 @pytest.mark.slow
 def test_a_history_moves_from_one_database_to_another(home, run):
     assert run(f"export out.jsonl.zst {BAKERY}")[0] == 0

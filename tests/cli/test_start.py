@@ -114,7 +114,10 @@ def test_the_demonstration_fits_on_a_screen(played):
 
 def test_the_demonstration_leaves_the_files_that_it_names(played, folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
-    assert played.stdout.endswith(f"The files are in {FOLDER}:\n  {', '.join(demo.FILES)}\n")
+    *_, where, listed, then = played.stdout.splitlines()
+    assert where == f"The files are in {FOLDER}:"
+    assert re.findall(r"([\w.]+) [\d.]+ \w+", listed) == list(demo.FILES)
+    assert then == f"To look into one: histio inspect {FOLDER}/history.json"
 
 
 def test_the_year_has_about_two_thousand_runs(document):
