@@ -50,6 +50,7 @@ _COMMANDS = (
     "check",
     "inspect",
     "references",
+    "rejects",
     "diff",
     "merge",
     "audit",

@@ -234,7 +234,8 @@ def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -
     rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
-            f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."
+            f"The rejected {rejected} are in {show_file(rejects)}. To mend them, run histio rejects "
+            f"{show_file(rejects)} --url …"
         )
     elif rejected and not report.dry_run and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")

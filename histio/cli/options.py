@@ -94,7 +94,9 @@ def catalog_options(command: _Command) -> _Command:
     return create(update(with_catalog))  # type: ignore[return-value]
 
 
-strict_option = click.option("--strict", is_flag=True, help="Exit with code 1 for warnings too.")
+strict_option: Callable[[_Command], _Command] = click.option(
+    "--strict", is_flag=True, help="Exit with code 1 for warnings too."
+)
 
 
 def form_options(command: _Command) -> _Command:

@@ -23,6 +23,7 @@ from histio import (
 )
 from histio.files.urls import is_url
 from histio.kinds.account import Status
+from histio.mending.survey import Group
 from histio.redact import redact
 
 Content = Literal["runs", "rejects", "receipt", "report", "table"]
@@ -224,6 +225,29 @@ class FileDifferences:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectsOutput:
+    """What is wrong with rejects now.
+
+    Attributes:
+        file: The file of rejects.
+        rejected: The number of rejected runs, catalog rows and unreadable lines.
+        mended: How many of them have no problems any more.
+        left: How many of them have problems.
+        codes: The number of those that have problems of each code.
+        groups: Problems that are alike, those of the most runs first; at most the first 1,000 groups.
+        group_count: The number of all groups.
+    """
+
+    file: str
+    rejected: int
+    mended: int
+    left: int
+    codes: Mapping[str, int]
+    groups: tuple[Group, ...]
+    group_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportOutput:
     """An HTML report.
 
@@ -300,6 +324,7 @@ OUTPUTS: Mapping[str, tuple[type, ...]] = {
     "check": (CheckOutput,),
     "inspect": (Inspection,),
     "references": (ReferencesOutput,),
+    "rejects": (RejectsOutput,),
     "diff": (FileDifferences, StoredDifferences),
     "merge": (ExportOutput,),
     "audit": (AuditOutput,),

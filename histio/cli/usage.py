@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import click
 
 from histio.cli.exit_codes import ExitCode
@@ -13,4 +15,4 @@ FILES = "histio.cli.files"
 class UsageError(click.ClickException):
     """Arguments that cannot be used; unlike errors of click, printed without the syntax of the command."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: ClassVar[int] = ExitCode.USAGE
