@@ -315,6 +315,20 @@ def test_the_help_lists_all_commands_and_exit_codes(capsys):
     assert [code for code in ExitCode if f"\n    {code:<4} {code.meaning}\n" not in printed] == []
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.txt").write_text("plain text")
+    assert cli.main(["inspect", "plain.txt"]) == 1
+    assert capsys.readouterr().err.startswith("Error: plain.txt cannot be read as a history:\n")
+
+
+def test_a_folder_without_an_export_says_how_to_write_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["inspect", "empty"]) == 1
+    assert capsys.readouterr().err.endswith("can be imported: histio export FOLDER --parts N.\n")
+
+
 def test_a_file_that_is_missing_is_one_line(capsys):
     assert cli.main(["check", "gone.jsonl"]) == 2
     assert capsys.readouterr().err == "Error: gone.jsonl: No such file or directory\n"
