@@ -109,7 +109,8 @@ def import_(
             else:
                 given = {name: value for name, value in given.items() if name not in _OF_ONE_TRANSACTION}
                 report = history.import_parts(files[0], jobs=jobs, **given)
-        has_page = page is not None and _write_page(files, page, history, report, force=force, limits=limits)
+        given = {"imported": report, "rejects": options["rejects"], "overwrite": force, **limits}
+        has_page = page is not None and _write_page(files, page, history=history, **given)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
     database = show_database(url, history_name)
     create = "Create the rows that are missing"
@@ -161,19 +162,11 @@ def _check_parts(files: Sequence[str], **options: Any) -> None:
             raise UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
 
 
-def _write_page(
-    files: Sequence[str],
-    page: str,
-    history: histio.History,
-    report: histio.ImportReport,
-    *,
-    force: bool,
-    limits: LimitOptions,
-) -> bool:
+def _write_page(files: Sequence[str], page: str, **options: Any) -> bool:
     """Write the HTML report; return whether that worked, as the import itself is done."""
     try:
         with interruptible():
-            histio.report_page(files, page, history=history, imported=report, overwrite=force, **limits)
+            histio.report_page(files, page, **options)
     except OSError as error:
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:
