@@ -33,10 +33,11 @@ SOLUTIONS = {
 }
 """What to do about the problems of an import, by code."""
 
-REJECTS = (
-    "Correct the rejected runs, and import them. --rejects FILE writes them to a file (rejects= in Python); "
-    "an import can be repeated, as it skips runs that exist."
+WITHOUT_REJECTS = (
+    "Write the rejected runs to a file with --rejects FILE (rejects= in Python), correct them, and import "
+    "that file. histio rejects FILE shows them one by one."
 )
+WITH_REJECTS = "Correct the rejected runs in {}, and import that file. histio rejects shows them one by one."
 
 _REMARKS = {
     "dry_run": "This was a dry run: nothing was written.",
@@ -66,8 +67,8 @@ class Outcome:
     steps: list[str]
 
 
-def describe_outcome(report: ImportReport) -> Outcome:
-    """The outcome of the import of *report*."""
+def describe_outcome(report: ImportReport, rejects: str | None = None) -> Outcome:
+    """The outcome of the import of *report*; *rejects*: the name of the file with the rejected runs."""
     tone = _tone(report)
     return Outcome(
         tone=tone,
@@ -79,7 +80,7 @@ def describe_outcome(report: ImportReport) -> Outcome:
             for name in list_outcomes(report)
             for number in [getattr(report, name)]
         ],
-        steps=list(_steps(report)),
+        steps=list(_steps(report, rejects)),
     )
 
 
@@ -111,27 +112,30 @@ def _label(report: ImportReport, tone: Tone) -> str:
 
 def _headline(report: ImportReport) -> str:
     """Such as ``6 of 7 runs rejected, 1 imported``."""
-    counts = {name: getattr(report, name) for name in ("rejected", *OUTCOMES) if getattr(report, name)}
-    total = sum(counts.values())
-    parts = [f"{format_count(number)}\N{NO-BREAK SPACE}{name}" for name, number in counts.items()]
-    if counts:
-        name, number = next(iter(counts.items()))
-        few = number == total == 1 or name != "rejected"
-        of = "All " if number == total > 1 else "" if few else f"{format_count(number)} of "
-        parts[0] = f"{of}{_count(number if few else total, 'run')} {name}"
-    if report.rejected and not has_written(report):
-        parts.append("nothing imported")
-    if report.skipped == total > 0:
-        parts.append("because they exist")
+    outcomes = ("rejected", *(name for name in OUTCOMES if name != "rejected"))
+    counts = [(name, getattr(report, name)) for name in outcomes if getattr(report, name)]
     rows = [
         f"{_count(_count_rows(report, name), 'catalog row')} {name}"
-        for name in ("rejected", "imported", "updated")
-        if _count_rows(report, name) and (name == "rejected" or not counts)
+        for name in (("rejected",) if counts else ("rejected", "imported", "updated"))
+        if _count_rows(report, name)
     ]
-    return (
-        ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in [*rows, *parts])
-        or "The file has no runs"
-    )
+    if not counts:
+        return ", ".join(rows) or "The file has no runs"
+    parts = [f"{format_count(number)}\N{NO-BREAK SPACE}{name}" for name, number in counts[1:]]
+    if report.rejected and not has_written(report):
+        parts.append("nothing imported")
+    elif counts[0][0] == "skipped":
+        parts.append("because they exist")
+    return ", ".join([_first_count(*counts[0], sum(number for _, number in counts)), *parts, *rows])
+
+
+def _first_count(outcome: str, number: int, total: int) -> str:
+    """How many of all runs have an *outcome*."""
+    if number == total > 1:
+        return f"All {_count(total, 'run')} {outcome}"
+    if outcome == "rejected" and total > 1:
+        return f"{format_count(number)} of {_count(total, 'run')} {outcome}"
+    return f"{_count(number, 'run')} {outcome}"
 
 
 def _count_rows(report: ImportReport, *outcomes: str) -> int:
@@ -143,13 +147,13 @@ def _count(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _steps(report: ImportReport) -> Iterator[str]:
+def _steps(report: ImportReport, rejects: str | None) -> Iterator[str]:
     if report.advice is not None:
         yield report.advice
     elif report.problems:
         [(code, number)] = Counter(problem.code for problem in report.problems).most_common(1)
         if 2 * number > len(report.problems) and code in SOLUTIONS:
             yield SOLUTIONS[code]
-        yield REJECTS
+        yield WITHOUT_REJECTS if rejects is None else WITH_REJECTS.format(rejects)
     if report.truncated:
         yield SOLUTIONS["truncated"]

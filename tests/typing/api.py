@@ -75,7 +75,7 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
 
 def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
-    histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html")
+    histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html", rejects=Path("rejects.jsonl"))
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
     tables = histio.flatten("history.json", Path("tables"), format="parquet", kinds=["recipe"])
     assert_type(tables, histio.FlattenReport)

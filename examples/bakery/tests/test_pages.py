@@ -115,6 +115,24 @@ async def test_what_has_changed_since_the_preview_withholds_the_import(start):
     assert response.status_code == 409
     assert "Nothing was imported: the branch has changed" in response.text
     assert service.count() == 0
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert list(service.folder.iterdir()) == []
+
+
+async def test_an_upload_that_is_being_imported_is_not_discarded(start):
+    service = await start()
+    url = await service.uploaded()
+    (service.kept(url) / "receipt.jsonl").touch()
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert (await service.client.get(url)).status_code == 200
+
+
+async def test_a_file_that_is_no_history_is_not_imported_by_a_post(start):
+    service = await start()
+    url = await service.uploaded(b"hello")
+    assert (await service.client.post(url, headers=HERE)).status_code == 422
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert list(service.folder.iterdir()) == []
 
 
 async def test_an_import_that_was_interrupted_is_kept_continued_and_undone_as_a_whole(start):
@@ -151,6 +169,15 @@ async def test_an_undo_leaves_what_was_changed_since_and_can_be_repeated(start):
         session.commit()
     await service.client.post(f"{url}/undo", headers=HERE)
     assert (service.count(), service.count(Recipe)) == (0, 0)
+
+
+async def test_an_undo_that_is_sent_twice_is_done_once(start):
+    service = await start()
+    url = await service.uploaded()
+    await service.client.post(url + CREATE, headers=HERE)
+    for _ in range(2):
+        assert (await service.client.post(f"{url}/undo", headers=HERE)).status_code == 303
+        assert "34 removed" in (await service.client.get(url)).text
 
 
 async def test_an_upload_expires_and_its_page_says_so(start):
