@@ -37,24 +37,24 @@ from histio.cli.usage import UsageError
 @click.command(name="import")
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @database_options
-@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @catalog_options
 @import_options
+@file_option("--report", "page", help="Write an HTML report about the import to FILE.")
+@click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
+@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="J",
     help="Import the parts of the folder FILE by J processes, each part in a transaction of its own.",
 )
+@quiet_option
+@json_option
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
 @click.option("--follows-header", metavar="SHA256", help="Fail unless that export's header has this digest.")
-@file_option("--report", "page", help="Write an HTML report about the import to FILE.")
-@click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options
-@quiet_option
-@json_option
 def import_(
     files: tuple[str, ...],
     url: str | None,
@@ -72,6 +72,9 @@ def import_(
 ) -> int:
     """Import the runs of FILE into a database.
 
+    See first what would change, with --dry-run. Then import with --receipt, so that histio undo can take the
+    import back. If the database lacks rows that runs name, --create-catalog creates them from FILE.
+
     A run that cannot be imported is rejected, with the reasons; the others are imported. Runs that exist are
     skipped, so an import can be repeated.
 
@@ -83,14 +86,12 @@ def import_(
 
     \b
     Examples:
-      histio import history.jsonl --url sqlite:///branch.db
+      histio import history.jsonl --url sqlite:///branch.db --dry-run
       histio import history.jsonl --create-catalog --receipt receipt.jsonl
-      histio import history.jsonl --dry-run
       histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history --jobs 8 --create-catalog
-      histio import history.jsonl --receipt receipt.jsonl
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     renames = parse_renames(rename)
@@ -126,7 +127,7 @@ def import_(
         catalog=options["catalog"],
         missing=f"{create}, or import again with --rename MEMBER:OLD=NEW. To list them:\n"
         f"histio references {shown} --missing{database}",
-        undo=f"histio undo {show_file(options['receipt'] or '')}{database}",
+        database=database,
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,
