@@ -18,6 +18,7 @@ from histio import History, cli
 from histio.cli.exit_codes import ExitCode
 from histio.models import Base, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run, stock
+from tests.support.markdown import Page
 from tests.support.streams import line, unsealed
 from tests.support.terminal import Terminal
 
@@ -291,6 +292,21 @@ def test_text_that_is_not_json_is_edited_again_as_it_was_left(home):
         terminal.expect("Mended.")
         assert terminal.end()[0] == ExitCode.DONE
     assert records("rejects-mended.jsonl")[1][0]["num_batches"] == 1
+
+
+@pytest.mark.slow
+def test_the_guide_shows_what_is_printed(tmp_path, monkeypatch):
+    page = Page("docs/how-to/mend-rejects.md")
+    for ran in page.run(tmp_path):
+        monkeypatch.chdir(ran.folder)
+        command, *shown = page.code("text")[0].code.splitlines()
+        edit = "text = text.replace('\"num_batches\": 0', '\"num_batches\": 1')"
+        with at_terminal("--url", "sqlite:///branch.db", edit=edit) as terminal:
+            terminal.answer(ASKED, "r")
+            terminal.answer(ASKED, "e")
+            assert terminal.end()[0] == ExitCode.DONE
+        assert command == "$ histio rejects rejects.jsonl --url sqlite:///branch.db"
+        assert terminal.printed.splitlines() == shown
 
 
 # --- ended and continued -------------------------------------------------------------------------------
