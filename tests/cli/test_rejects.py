@@ -154,6 +154,7 @@ def test_what_the_database_has_by_now_is_no_problem_any_more(home, run):
         ("rejects https://user:secret@example.org/a.jsonl", ExitCode.USAGE, "is a URL"),
         ("rejects parts", ExitCode.USAGE, "is not a regular file"),
         ("rejects rejects.jsonl -o out.json", ExitCode.USAGE, "must end with .jsonl"),
+        ("rejects rejects.jsonl -o ./rejects.jsonl --force", ExitCode.USAGE, "name another file"),
         ("rejects rejects.jsonl --url sqlite:///none.db", ExitCode.USAGE, "none.db does not exist"),
         ("--within parts rejects ../rejects.jsonl", ExitCode.USAGE, "is outside of"),
         ("rejects rejects.jsonl --max-line-bytes 900", ExitCode.BAD, "Line 7 is longer than"),
