@@ -74,6 +74,7 @@ def _explain_problems(error: ProblemsError) -> str:
         lines.append("To read runs of your own kinds, pass your History: --history MODULE:ATTRIBUTE.")
     if isinstance(error, ExportError):
         lines.append("To leave these runs out, export or copy with --skip-unreadable.")
+    lines += getattr(error, "__notes__", ())
     return "\n".join(lines)
 
 
