@@ -102,7 +102,7 @@ def print_import(
     atomic: bool,
     catalog: str,
     missing: str,
-    undo: str,
+    database: str,
     damage: str = "",
     quiet: bool,
     as_json: bool,
@@ -118,7 +118,7 @@ def print_import(
         atomic: Whether nothing is written if a run is rejected.
         catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
-        undo: The command that takes the import back, where there is a receipt.
+        database: The options that name the database in another command.
         damage: What to say about a truncated file.
         quiet: Whether to print nothing unless something is wrong.
         as_json: Whether to print JSON.
@@ -148,10 +148,11 @@ def print_import(
             for each in files:
                 print_written(each)
             print_wrapped(_say_what_is_done(report, code, nothing_written=nothing_written, damage=damage))
-            for line in _advise(report, rejects=rejects, missing=missing):
+            mend = database if catalog == "ignore" else f" --create-catalog{database}"
+            for line in _advise(report, rejects=rejects, mend=mend, missing=missing):
                 print_wrapped(line)
             if receipt is not None and written:
-                print_wrapped(f"To take this import back:\n{undo}")
+                print_wrapped(f"To take this import back:\nhistio undo {show_file(receipt)}{database}")
     return code
 
 
@@ -207,12 +208,13 @@ def _say_what_is_done(
     return "Done, except for what was rejected." if code is ExitCode.REJECTS else "Done."
 
 
-def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -> list[str]:
+def _advise(report: histio.ImportReport, *, rejects: str | None, mend: str, missing: str) -> list[str]:
     """What to do next.
 
     Args:
         report: The report.
         rejects: The file of ``--rejects``.
+        mend: The options of the command that mends it.
         missing: What to do about slugs of rows that do not exist.
     """
     lines = []
@@ -228,8 +230,7 @@ def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -
     rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
-            f"The rejected {rejected} are in {show_file(rejects)}. To mend them, run histio rejects "
-            f"{show_file(rejects)} --url …"
+            f"To mend the rejected {rejected}, one at a time:\nhistio rejects {show_file(rejects)}{mend}"
         )
     elif rejected and not report.dry_run and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")

@@ -64,7 +64,7 @@ def print_survey(file: str, survey: Survey, *, has_database: bool) -> None:
         print_line("References are checked only with a database: --url URL.")
 
 
-def write_mended(target: Path, mending: Mending, corrections: Corrections, *, options: Sequence[str]) -> None:
+def write_mended(target: Path, mending: Mending, corrections: Corrections, *, options: str) -> None:
     """Write the mended runs to *target*, and print what to do next.
 
     Args:
@@ -82,7 +82,7 @@ def write_mended(target: Path, mending: Mending, corrections: Corrections, *, op
         print_line(
             f"Wrote {show_file(str(target))}: {size}, {pluralize(mended, 'mended run')}. To import it:"
         )
-        print_line(f"  histio import {' '.join([show_file(str(target)), *options])}")
+        print_line(f"  histio import {show_file(str(target))}{options}")
     if not survey.left:
         corrections.remove()
         return

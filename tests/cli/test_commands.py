@@ -471,7 +471,7 @@ def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run
     assert "unknown-reference (2)" in printed
     assert "Recipe not found: cokies (did you mean cookies?), and 1 more like it" in printed
     assert "precision (1)" in printed
-    assert "To mend them, run histio rejects rejects.jsonl" in " ".join(printed.split())
+    assert "To mend the rejected runs, one at a time:\n  histio rejects rejects.jsonl --url sqlite" in printed
     mended = Path("rejects.jsonl").read_text().replace("cokies", "cookies").replace("0.00001", "0.0001")
     Path("rejects.jsonl").write_text(mended)
     assert run(f"import rejects.jsonl {BRANCH}")[0] == 0

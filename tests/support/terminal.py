@@ -18,7 +18,7 @@ from typing import Self
 import histio
 
 ROOT = Path(histio.__file__).parents[1]
-_PATIENCE = 10
+_PATIENCE = 30
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 

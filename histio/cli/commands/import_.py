@@ -125,7 +125,7 @@ def import_(
         catalog=options["catalog"],
         missing=f"{create}, or import again with --rename MEMBER:OLD=NEW. To list them:\n"
         f"histio references {shown} --missing{database}",
-        undo=f"histio undo {show_file(options['receipt'] or '')}{database}",
+        database=database,
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from histio.cli.exit_codes import ExitCode
-from histio.cli.history import open_any_history
+from histio.cli.history import open_any_history, show_database
 from histio.cli.imports import check_new_files
 from histio.cli.options import (
     LimitOptions,
@@ -22,6 +22,7 @@ from histio.cli.options import (
 )
 from histio.cli.printing import print_json, show_file
 from histio.cli.progress import progress_bar
+from histio.cli.usage import UsageError
 
 _LARGE = 2**23
 """The size in bytes from which a check takes long enough to show its progress."""
@@ -79,11 +80,9 @@ def rejects(
     path = Path(file)
     target = _name_output(path) if output is None else Path(output)
     if choose_format(target).name != "jsonl":
-        raise click.UsageError(
-            f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst."
-        )
+        raise UsageError(f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst.")
     if is_same_file(path, target):
-        raise click.UsageError("--output: name another file, because FILE stays as it is.")
+        raise UsageError("--output: name another file, because FILE stays as it is.")
     with ExitStack() as stack:
         history = stack.enter_context(open_any_history(url, history_name, use_environment=True))
         opened = open_rejects_file(path, history.bound, Limits(**limits))
@@ -106,9 +105,7 @@ def rejects(
             people.Walk(mending, show_progress).run()
             with show_progress() as progress:
                 mending.check(progress)
-            options = ["--create-catalog"] if create_catalog else []
-            for name, value in (("--url", url), ("--history", history_name)):
-                options += [name, show_file(value)] if value is not None else []
+            options = " --create-catalog" * create_catalog + show_database(url, history_name)
             people.write_mended(target, mending, corrections, options=options)
         return _exit_code(survey.left)
 
