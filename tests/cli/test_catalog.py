@@ -80,7 +80,7 @@ def test_a_rejected_row_has_the_exit_code_of_rejected_runs(run):
     assert (code, "because runs or rows were rejected" in words(printed)) == (ExitCode.BAD, True)
     code, printed, _ = run("import history.jsonl --create-catalog --rejects rejects.jsonl", *items)
     assert code == ExitCode.REJECTS
-    assert "To mend the rejected catalog rows, one at a time: histio rejects rejects.jsonl" in words(printed)
+    assert "The rejected catalog rows are in rejects.jsonl" in words(printed)
 
 
 def test_an_update_shows_what_it_changes_in_the_catalog(run):
