@@ -139,6 +139,7 @@ class Walk:
                     self._edit(number, problems)
                 case "r" if unknown is not None:
                     self._rename(unknown)
+                    self._print_problems(self._mending.line(number), self._survey.problems(number))
                 case "s":
                     return True
                 case "a":

@@ -223,6 +223,18 @@ def test_a_slug_is_renamed_in_all_runs(home, run):
 
 
 @pytest.mark.slow
+def test_a_slug_that_is_renamed_to_an_unknown_one_is_a_problem_still(home):
+    reject(*GONE)
+    with at_terminal(BRANCH) as terminal:
+        terminal.answer(ASKED, "r")
+        terminal.answer("Rename recipe_slug zzz to", "breed")
+        assert "Recipe not found: breed (did you mean bread?)" in terminal.answer(ASKED, "r")
+        terminal.expect("2 runs mended.")
+        assert terminal.end()[0] == ExitCode.DONE
+    assert {record["recipe_slug"] for record in records("rejects-mended.jsonl")[1]} == {"bread"}
+
+
+@pytest.mark.slow
 def test_a_slug_that_was_edited_can_be_renamed_in_the_other_runs_too(home):
     with at_terminal(BRANCH, edit="text = text.replace('cookys\"', 'bread\"')") as terminal:
         terminal.answer(ASKED, "e")
