@@ -165,7 +165,7 @@ WORDS = {
     "charts": "how-to/reports/",
     "csv": "how-to/spreadsheets/",
     "dedupe": "how-to/exports-and-imports/",
-    "django": "how-to/hosts/",
+    "django": "how-to/django/",
     "dry run": "how-to/exports-and-imports/",
     "dumpdata": "explanation/why/",
     "duplicate": "reference/problems/",
