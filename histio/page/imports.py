@@ -27,7 +27,10 @@ def build_import(report: ImportReport, rejects: str | None) -> dict[str, Any]:
     """
     room = Room(_LIST_BYTES - _CHANGE_BYTES)
     problems, warnings = report.problems[:KEPT], report.warnings[:KEPT]
-    groups = {"problems": group_problems(problems, room), "warnings": group_problems(warnings, room)}
+    groups = {
+        "problems": group_problems(problems, report.problem_codes, room),
+        "warnings": group_problems(warnings, {}, room),
+    }
     is_whole = all(code.is_whole for codes in groups.values() for code in codes)
     changes = Room(_CHANGE_BYTES).take([*map(_change, report.revisions)], dict.values)
     listed = [] if is_whole else room.take([*list_rows([*problems, *warnings])], dict.values)
@@ -38,8 +41,8 @@ def build_import(report: ImportReport, rejects: str | None) -> dict[str, Any]:
         "warning_count": format_count(report.warning_count),
         **groups,
         "cut": {
-            "problems": _cut(sum(code.count for code in groups["problems"]), report.problem_count),
-            "warnings": _cut(sum(code.count for code in groups["warnings"]), report.warning_count),
+            "problems": _cut(sum(code.listed for code in groups["problems"]), report.problem_count),
+            "warnings": _cut(sum(code.listed for code in groups["warnings"]), report.warning_count),
             "listed": _cut(len(listed), report.problem_count + report.warning_count),
             "changes": _cut(len(changes), report.revision_count),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histio.page.figures import format_count, shorten
@@ -48,13 +48,15 @@ class CodeGroup:
     Attributes:
         code: The code.
         solution: What to do; may be empty.
-        count: The number of problems that the report lists.
+        listed: The number of problems that the report lists.
+        count: The number of all, listed or not.
         groups: Its groups, those of most problems first.
         hidden: The number of groups that are not shown.
     """
 
     code: str
     solution: str
+    listed: int
     count: int
     groups: list[Group]
     hidden: int
@@ -74,12 +76,20 @@ class CodeGroup:
         return not self.hidden and all(group.count <= max(1, len(group.examples)) for group in self.groups)
 
 
-def group_problems(problems: Sequence[Problem], room: Room) -> list[CodeGroup]:
-    """Group *problems* by code, then by message and member, the most frequent first."""
-    by_code: dict[str, dict[tuple[str, str | None, str], Group]] = {}
+def group_problems(problems: Sequence[Problem], counts: Mapping[str, int], room: Room) -> list[CodeGroup]:
+    """Group *problems* by code, then by message and member, the most frequent first.
+
+    Args:
+        problems: The problems that the report lists.
+        counts: The number of all problems by code; a code that is missing has only those that are listed.
+        room: What is left of the size of the page.
+    """
+    by_code: dict[str, dict[tuple[str, str | None, str], Group]] = {code: {} for code in counts}
     for problem in problems:
         _add(by_code.setdefault(problem.code, {}), problem)
-    found = [_code_group(code, list(groups.values()), room) for code, groups in by_code.items()]
+    found = [
+        _code_group(code, list(groups.values()), counts.get(code, 0), room) for code, groups in by_code.items()
+    ]
     return sorted(found, key=lambda each: -each.count)
 
 
@@ -97,11 +107,11 @@ def _add(groups: dict[tuple[str, str | None, str], Group], problem: Problem) -> 
         group.examples.append(example)
 
 
-def _code_group(code: str, groups: list[Group], room: Room) -> CodeGroup:
+def _code_group(code: str, groups: list[Group], count: int, room: Room) -> CodeGroup:
     groups.sort(key=lambda group: -group.count)
     shown = room.take(groups[:_GROUPS], _texts)
-    count = sum(group.count for group in groups)
-    return CodeGroup(code, SOLUTIONS.get(code, ""), count, shown, len(groups) - len(shown))
+    listed = sum(group.count for group in groups)
+    return CodeGroup(code, SOLUTIONS.get(code, ""), listed, max(listed, count), shown, len(groups) - len(shown))
 
 
 def _texts(group: Group) -> Iterable[str]:
