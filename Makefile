@@ -11,7 +11,7 @@ install = uv pip install --quiet --python $(VENV)/bin/python $(1) 2>/dev/null ||
 PYTEST := $(VENV)/bin/pytest -n 2 --dist worksteal
 # Without the tests that need the packages of other targets.
 WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
-EXTRAS := postgresql,mariadb,asyncio,testing,urls,report
+EXTRAS := postgresql,mariadb,asyncio,testing,urls,report,tables
 WORDS := *.md docs histio examples benchmarks tools
 
 .PHONY: demo quick test test-all trust hosts check format docs schema bench bench-asked bench-memory bench-cliffs bench-scale profile coverage dist try-index clean

@@ -4,8 +4,8 @@
 the models of `histio.models`, there are four functions, such as `export_production_history`, and `configure`.
 
 `check_file`, `inspect_file`, `references` and `audit` examine files before you import them. `verify`
-checks that a database has what a file has, `diff` compares histories, `merge` joins files, and `report_page`
-writes an HTML report.
+checks that a database has what a file has, `diff` compares histories, `merge` joins files, `report_page`
+writes an HTML report, and `flatten` writes tables for spreadsheets and data frames.
 
 Subclass `RunSchema`, `RecordSchema` and `CatalogSchema` to describe your own kinds of run, their ledgers, and
 the rows that they refer to. `histio.audits` has rules for their numbers, `histio.charts` has charts for the
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from histio.history import History
     from histio.inspecting.audit import audit
     from histio.inspecting.check import check_file
+    from histio.inspecting.flatten import FlattenReport, WrittenTable, flatten
     from histio.inspecting.inspect import Inspection, KindInspection, inspect_file
     from histio.inspecting.references import ReferencedRow, references
     from histio.kinds.fields import (
@@ -140,6 +141,7 @@ __all__ = [
     "FinishedUnitRecord",
     "FinishedUnitSchema",
     "FixedDecimal",
+    "FlattenReport",
     "HistioError",
     "History",
     "HistoryDocument",
@@ -178,6 +180,7 @@ __all__ = [
     "UndoCounts",
     "UndoReport",
     "UtcTimestamp",
+    "WrittenTable",
     "audit",
     "check_file",
     "configure",
@@ -187,6 +190,7 @@ __all__ = [
     "diff",
     "export_assembly_history",
     "export_production_history",
+    "flatten",
     "import_assembly_history",
     "import_production_history",
     "inspect_file",
@@ -246,6 +250,7 @@ _PLACES = {
     ),
     "histio.files.local": ("local_path",),
     "histio.history": ("History",),
+    "histio.inspecting.flatten": ("FlattenReport", "WrittenTable", "flatten"),
     "histio.inspecting.inspect": ("Inspection", "KindInspection", "inspect_file"),
     "histio.inspecting.references": ("ReferencedRow", "references"),
     "histio.comparing.merge": ("merge",),

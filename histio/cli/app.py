@@ -51,6 +51,7 @@ _COMMANDS = (
     "merge",
     "audit",
     "report",
+    "flatten",
     "explain",
     "scaffold",
     "schema",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from histio import (
     Difference,
     ExportReport,
+    FlattenReport,
     ImportReport,
     Inspection,
     Problem,
@@ -23,7 +24,7 @@ from histio import (
 from histio.kinds.account import Status
 from histio.redact import redact
 
-Content = Literal["runs", "rejects", "receipt", "report"]
+Content = Literal["runs", "rejects", "receipt", "report", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,17 @@ class ReportOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class FlattenOutput(FlattenReport):
+    """The tables of a history, for spreadsheets and data frames.
+
+    Attributes:
+        written: The files that were written.
+    """
+
+    written: tuple[WrittenFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainedAttribute:
     """How one column or relationship of a model is accounted for.
 
@@ -290,6 +302,7 @@ OUTPUTS: Mapping[str, tuple[type, ...]] = {
     "merge": (ExportOutput,),
     "audit": (AuditOutput,),
     "report": (ReportOutput,),
+    "flatten": (FlattenOutput,),
     "explain": (ExplainOutput,),
 }
 """The object that each command prints with ``--json``; of several, one."""

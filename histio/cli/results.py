@@ -76,7 +76,9 @@ def _print_problems(
 
 
 def print_findings(
-    report: histio.ImportReport | histio.UndoReport | histio.ExportReport, *, err: bool = False
+    report: histio.ImportReport | histio.UndoReport | histio.ExportReport | histio.FlattenReport,
+    *,
+    err: bool = False,
 ) -> None:
     """Print the first few problems and warnings of a *report*; *err*: to standard error."""
     problems = report.problems
@@ -86,7 +88,8 @@ def print_findings(
         )
     codes = report.problem_codes if isinstance(report, histio.ImportReport) else None
     _print_problems("Problems", problems, report.problem_count, codes=codes, err=err)
-    _print_problems("Warnings", report.warnings, report.warning_count, err=err)
+    if not isinstance(report, histio.FlattenReport):
+        _print_problems("Warnings", report.warnings, report.warning_count, err=err)
 
 
 def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequence[str]) -> None:

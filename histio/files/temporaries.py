@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -87,6 +89,57 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+@contextmanager
+def make_temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that becomes *path*, after removing those that were left there.
+
+    It is locked until the block ends, as the file of `open_temporary` is. The caller renames or removes it.
+
+    Raises:
+        OSError: The folder cannot be made; the error names *path*.
+    """
+    _sweep_folders(path)
+    with ExitStack() as stack:
+        while True:
+            temporary = path.with_name(f"{temporary_prefix(path)}{secrets.token_hex(8)}")
+            try:
+                temporary.mkdir()
+            except OSError as error:
+                error.filename = str(path)
+                raise
+            with suppress(FileNotFoundError):  # another process may sweep it before it is locked
+                stack.enter_context(lock_folder(temporary))
+            if temporary.exists():
+                break
+        yield temporary
+
+
+def _sweep_folders(path: Path) -> None:
+    """Remove the temporary folders for *path* that no process holds locked."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        for folder in path.parent.glob(f"{glob.escape(temporary_prefix(path))}*"):
+            if _is_left(folder):
+                shutil.rmtree(folder)
+                _log.info("removed a temporary folder of a process that was killed")
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether no process holds the temporary *folder* locked."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from histio.files import (
 from histio.history import History
 from histio.page.content import build_content
 from histio.page.gather import gather
+from histio.page.outcome import list_rejected
 from histio.page.render import load_jinja, render
 from histio.page.totals import Sums
 from histio.report import ImportReport
@@ -73,7 +74,8 @@ def report_page(
     if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):
         raise ValueError("out: the report would replace the file that it is about")
     kinds_from = source if isinstance(source, History) else history or History()
+    rejected = set() if imported is None else list_rejected(imported)
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
-        gathered = gather(contents, kinds_from, sums, limits)
+        gathered = gather(contents, kinds_from, sums, limits, rejected)
         for piece in render(build_content(gathered, sums, kinds_from, imported)):
             file.write(piece)

@@ -8,7 +8,7 @@ from typing import Any
 
 from histio.history import History
 from histio.page.draw import Drawing
-from histio.page.figures import format_count, path_to_title, shorten, to_title
+from histio.page.figures import format_count, format_number, path_to_title, shorten, to_title
 from histio.page.gather import FINDINGS, GatheredHistory, GatheredKind, database_name
 from histio.page.imports import build_import
 from histio.page.outcome import has_written
@@ -61,24 +61,19 @@ def _summary(kinds: list[GatheredKind]) -> str:
     """How many runs of each kind there are."""
     if not any(kind.runs for kind in kinds):
         return "There are no runs."
-    return ", ".join(f"{format_count(kind.runs)} {to_title(kind.kind.collection).lower()}" for kind in kinds)
+    named = [(kind.runs, kind.kind.name if kind.runs == 1 else kind.kind.collection) for kind in kinds]
+    return ", ".join(f"{format_count(runs)} {to_title(name).lower()}" for runs, name in named)
 
 
 def _contents(gathered: GatheredHistory, report: ImportReport) -> dict[str, Any]:
     """An overview of the runs that were read from the file, and whether all of them were imported."""
     kinds = [kind for kind in gathered.kinds if kind.runs]
     went_in = {name: counts.imported + counts.updated for name, counts in report.by_kind.items()}
-    title, notes = "What the file contains", []
-    if all(kind.runs == went_in.get(kind.kind.name) for kind in kinds):
-        title = "What would be imported" if report.dry_run else "What was imported"
-    elif has_written(report):
-        notes.append("These are all runs of the file, also those that were skipped or rejected.")
-    if gathered.invalid:
-        are = "invalid run is" if gathered.invalid == 1 else "invalid runs are"
-        notes.append(f"{format_count(gathered.invalid)} {are} left out here.")
+    is_exact = all(kind.runs == went_in.get(kind.kind.name) for kind in kinds)
+    went_in_title = "What would be imported" if report.dry_run else "What was imported"
     return {
-        "title": title,
-        "text": " ".join(notes),
+        "title": went_in_title if is_exact else "What the file contains",
+        "text": "" if is_exact else " ".join(_list_differences(gathered, report)),
         "head": ["Kind", "Runs", "First", "Last"],
         "rows": [
             [
@@ -89,6 +84,17 @@ def _contents(gathered: GatheredHistory, report: ImportReport) -> dict[str, Any]
             for kind in kinds
         ],
     }
+
+
+def _list_differences(gathered: GatheredHistory, report: ImportReport) -> Iterator[str]:
+    """How the runs that are counted differ from those that were imported."""
+    left_out = gathered.rejected + gathered.invalid
+    counted = [name for name in ("skipped", "withheld") if getattr(report, name)]
+    counted += ["rejected"] * (report.rejected > left_out)
+    if counted and has_written(report):
+        yield f"Runs that were {' or '.join(counted)} are counted, too."
+    if left_out:
+        yield f"{format_count(left_out)} rejected {'run is' if left_out == 1 else 'runs are'} left out."
 
 
 def _facts(gathered: GatheredHistory, database: str | None) -> Iterator[tuple[str, str]]:
@@ -111,6 +117,7 @@ def _kind(kind: GatheredKind, drawing: Drawing, history: History) -> dict[str, A
     definition = history.bound.gate.schema["$defs"][kind.kind.name]
     branches = list(kind.root.all())
     findings = sum(rule.count for branch in branches for rule in branch.rules)
+    sections, only = drawing.draw(kind)
     return {
         "title": to_title(kind.kind.collection),
         "text": definition.get("description", ""),
@@ -124,8 +131,20 @@ def _kind(kind: GatheredKind, drawing: Drawing, history: History) -> dict[str, A
             if branch.plan.path
         ],
         "findings": format_count(findings) if findings else "",
-        "parts": list(drawing.sections(kind)),
+        "only": only,
+        "amounts": list(_amounts(kind)),
+        "parts": sections,
     }
+
+
+def _amounts(kind: GatheredKind) -> Iterator[tuple[str, str, str]]:
+    """The amounts of all runs: title, sum, and mean; the sum is empty where it means nothing."""
+    branch = kind.root
+    for amount in branch.amounts_present:
+        if branch.plan.unit is None or amount.adds_up:
+            mean = format_number(branch.totals.mean(amount.index))
+            total = "" if amount.is_rate else format_number(branch.totals.sum(amount.index))
+            yield to_title(amount.name), total, mean
 
 
 def _notes(kind: GatheredKind) -> Iterator[str]:

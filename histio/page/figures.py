@@ -79,13 +79,15 @@ class Figure:
         kind: The title of the kind of run.
         text: A description; may be empty.
         axis: The title of the axis of categories.
-        views: The charts to choose from, as page.js takes them.
+        views: The charts to choose from, as page.js takes them; empty: only the table is shown.
         head: The headings of the table.
         rows: The rows of the table, cell by cell.
         labels: How many of the first cells of a row are text.
         note: A remark on the numbers; may be empty.
         over_time: Whether the categories are periods.
         wide: Whether it has the full width of the page.
+        slugs: How many of the first cells of a row are slugs.
+        instead: A sentence instead of charts; empty: there are charts, or the table says all.
         number: Its number on the page.
     """
 
@@ -100,6 +102,8 @@ class Figure:
     note: str = ""
     over_time: bool = False
     wide: bool = False
+    slugs: int = 0
+    instead: str = ""
     number: int = 0
 
     @property

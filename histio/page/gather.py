@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import TypeAlias
 
 from sqlalchemy.exc import UnboundExecutionError
 
@@ -30,6 +31,9 @@ FINDINGS = 100
 """How many findings of each rule are kept."""
 
 _DAY = len("2025-12-08")
+
+Place: TypeAlias = tuple[str | None, str | None, int | None]
+"""The file, the kind and the index of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,7 @@ class GatheredHistory:
         exported_at: The time of the export, as the file says; None: unknown, or there are several files.
         kinds: The runs, by kind.
         invalid: The number of invalid lines and runs, which are not counted otherwise.
+        rejected: The number of other runs that an import has rejected, which are not counted otherwise.
     """
 
     name: str
@@ -177,6 +182,7 @@ class GatheredHistory:
     exported_at: str | None
     kinds: list[GatheredKind]
     invalid: int = 0
+    rejected: int = 0
 
 
 def database_name(history: History) -> str | None:
@@ -188,7 +194,11 @@ def database_name(history: History) -> str | None:
 
 
 def gather(
-    source: Sequence[FilePath] | History, history: History, sums: Sums, limits: Limits
+    source: Sequence[FilePath] | History,
+    history: History,
+    sums: Sums,
+    limits: Limits,
+    rejected: Collection[Place] = (),
 ) -> GatheredHistory:
     """Read all runs of files or of a database.
 
@@ -197,6 +207,7 @@ def gather(
         history: Its kinds are those of the *source*.
         sums: Where totals by slug and by day are kept.
         limits: The limits for each file.
+        rejected: Where the runs are that an import has rejected, which are left out.
 
     Raises:
         DocumentError: A file is not a history, or is damaged.
@@ -211,11 +222,15 @@ def gather(
                 for record in export_runs(connection, each.kind):
                     each.add(record)
         return GatheredHistory(database_name(source) or "a database", history.version, None, kinds)
-    return _gather_files(source, history, kinds, limits)
+    return _gather_files(source, history, kinds, limits, rejected)
 
 
 def _gather_files(
-    paths: Sequence[FilePath], history: History, kinds: list[GatheredKind], limits: Limits
+    paths: Sequence[FilePath],
+    history: History,
+    kinds: list[GatheredKind],
+    limits: Limits,
+    rejected: Collection[Place],
 ) -> GatheredHistory:
     bound = history.bound
     by_name = {each.kind.name: each for each in kinds}
@@ -231,6 +246,9 @@ def _gather_files(
                 reader.accepts(item) or reader.read(item).well_formed
             ):
                 found.invalid += 1
+                continue
+            if (item.file, item.kind, item.index) in rejected:
+                found.rejected += 1
                 continue
             record, _ = bound.versions.upgrade(item.kind, item.record, item.version or files.version)
             kind = by_name[item.kind]

@@ -88,6 +88,13 @@ def has_written(report: ImportReport) -> bool:
     return bool(report.imported or report.updated)
 
 
+def list_rejected(report: ImportReport) -> set[tuple[str | None, str | None, int | None]]:
+    """The file, kind and index of each rejected run, if the report lists all problems and runs went in."""
+    listed = sum(problem.more or 1 for problem in report.problems)
+    is_whole = has_written(report) and listed == report.problem_count
+    return {(each.file, each.kind, each.index) for each in report.problems} if is_whole else set()
+
+
 def _tone(report: ImportReport) -> Tone:
     if report.rejected or report.catalog_rejected or report.truncated:
         return "bad"
@@ -106,7 +113,7 @@ def _headline(report: ImportReport) -> str:
     """Such as ``6 of 7 runs rejected, 1 imported``."""
     counts = {name: getattr(report, name) for name in ("rejected", *OUTCOMES) if getattr(report, name)}
     total = sum(counts.values())
-    parts = [f"{format_count(number)} {name}" for name, number in counts.items()]
+    parts = [f"{format_count(number)}\N{NO-BREAK SPACE}{name}" for name, number in counts.items()]
     if counts:
         name, number = next(iter(counts.items()))
         few = number == total == 1 or name != "rejected"

@@ -64,6 +64,11 @@ class CodeGroup:
         return format_count(self.count)
 
     @property
+    def repeats(self) -> bool:
+        """Whether a group has several problems."""
+        return any(group.count > 1 for group in self.groups)
+
+    @property
     def is_whole(self) -> bool:
         """Whether every problem is shown with its run."""
         return not self.hidden and all(group.count <= max(1, len(group.examples)) for group in self.groups)

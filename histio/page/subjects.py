@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -74,25 +75,57 @@ def show_amount(amount: Amount, units: list[str], *, alone: bool, means: bool) -
     return Subject(title, amount.description, views, columns)
 
 
-def compare_amounts(branch: Branch, chart: Compare, units: list[str]) -> Subject:
-    """A planned amount beside the actual one."""
+def compare_amounts(branch: Branch, chart: Compare, units: list[str], *, alone: bool) -> Subject:
+    """A planned amount beside the actual one: their sums, and their means.
+
+    Args:
+        branch: The records.
+        chart: The two amounts.
+        units: The units that are shown separately, as JSON; empty: there are none.
+        alone: Whether the figure shows nothing else.
+    """
     index = branch.plan.charts[chart]
-    planned, actual = to_title(chart.planned), to_title(chart.actual)
-    reads = [functools.partial(Totals.sum, index=each) for each in (index, index + 1)]
-    mixes = {amount.name for amount in branch.plan.amounts if amount.adds_up} >= set(chart.members)
-    series = ((planned, reads[0]), (actual, reads[1]))
-    views = [
-        View(_with_unit("Sum", unit), _with_unit("Sum", unit), unit, series, line=True)
-        for unit in _units_to_show(units, mixes=mixes)
-    ]
+    names = [to_title(member) for member in chart.members]
+    planned, actual = names
+    title = f"{actual} against {planned.lower()}"
+    adding_up = {amount.name for amount in branch.plan.amounts if amount.adds_up}
+    mixes = adding_up >= set(chart.members)
+    views, columns = [], []
+    for what, read in (("sum", Totals.sum), ("mean", Totals.mean)):
+        reads = [functools.partial(read, index=each) for each in (index, index + 1)]
+        for unit in _units_to_show(units, mixes=mixes):
+            axis = _with_unit(what.capitalize(), unit)
+            name = axis if alone else f"{_with_unit(title, unit)}, {what}"
+            views.append(View(name, axis, unit, tuple(zip(names, reads, strict=True)), line=True))
+        columns += [
+            _column(f"{name}, {what}", each, mixes=mixes) for name, each in zip(names, reads, strict=True)
+        ]
 
     def share(totals: Totals) -> str:
         whole, part = totals.sums[index : index + 2]
         return f"{part / whole:.1%}" if whole else NO_NUMBER
 
-    columns = [_column(f"{name}, sum", read, mixes=mixes) for name, read in series]
-    title = f"{actual} against {planned.lower()}"
-    return Subject(title, "", views, [*columns, Column("Share", share, mixes)], wide=True)
+    columns.insert(len(names), Column("Share", share, mixes))
+    return Subject(title, "", views, columns, wide=True)
+
+
+def covered_by(branch: Branch, chart: Compare) -> Iterator[str]:
+    """The amounts of a *chart* that need no other one, because each record that has one has both."""
+    for place, member in enumerate(chart.members):
+        for amount in branch.plan.amounts:
+            both = branch.totals.counts[branch.plan.charts[chart] + place]
+            if amount.name == member and branch.totals.counts[amount.index] == both:
+                yield member
+
+
+def unit_cell(unit: str | None) -> list[str]:
+    """The cell of a *unit*; no cell for None."""
+    return [] if unit is None else ["other units" if unit == OTHER_UNITS else format_key(unit)]
+
+
+def group_unit(unit: str, units: list[str]) -> str | None:
+    """The *unit* if it is among the *units* shown separately, else `OTHER_UNITS`; None: no units."""
+    return None if not units else unit if unit in units else OTHER_UNITS
 
 
 def _records(totals: Totals) -> Decimal:

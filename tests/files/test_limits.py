@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import io
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,11 @@ def reported(data, history, **limits):
     return histio.report_page(data, io.BytesIO(), history=history, **limits)
 
 
+def tabled(data, history, **limits):
+    with tempfile.TemporaryDirectory() as folder:
+        histio.flatten(data, Path(folder, "tables"), history=history, **limits)
+
+
 READERS = {
     "import_file": lambda data, history, **limits: history.import_file(data, dry_run=True, **limits),
     "check_file": lambda data, history, **limits: histio.check_file(data, history=history, **limits),
@@ -48,6 +55,7 @@ READERS = {
     "diff of b": lambda data, history, **limits: histio.diff(history, data, **limits),
     "merge": merged,
     "report_page": reported,
+    "flatten": tabled,
 }
 LONG_FILE = ("out-of-range", f"the file is longer than max_bytes = {LIMITS['max_bytes']} bytes.")
 
@@ -86,6 +94,7 @@ COMMANDS = {
     "merge": "merge {file} -o {out}.jsonl",
     "audit": "audit {file}",
     "report": "report {file} -o {out}.html",
+    "flatten": "flatten {file} --to {out}",
 }
 
 

@@ -98,6 +98,8 @@ COMMANDS = [
     ["diff", "a.json", "{}"],
     ["merge", "a.json", "-o", "{}"],
     ["report", "a.json", "--output={}"],
+    ["flatten", "{}", "--to=tables"],
+    ["flatten", "a.json", "--to={}"],
     ["references", "{}"],
     ["verify", "{}", "--url=sqlite:///x.db"],
     ["inspect", "{}"],

@@ -71,20 +71,31 @@ def alone(*runs):
     return without(document(*runs), "assembly_runs")
 
 
+def assembled(n, **members):
+    """An assembly run of its own day, of one of three goods, with numbers of its own."""
+    members = {"assembled_at": f"2025-01-{n:02}T10:00:00Z", "finished_good_slug": f"good-{n % 3}"} | members
+    return assembly_run(
+        n,
+        quantity_assembled=n,
+        total_component_cost=f"{n * n}.0000",
+        per_unit_cost=f"{n}.0000",
+        finished_unit_consumptions=[unit_consumption(300 + n, finished_unit_slug=f"unit-{n % 2}")],
+        packaging_consumptions=[packaging(400 + n, product_slug=f"bag-{n % 3}", unit=("each", "m")[n % 2])],
+        **members,
+    )
+
+
 def test_every_kind_has_a_section_with_figures_of_all_its_numbers_and_slugs(tmp_path):
-    seen = page(document(run(1), assembly=[assembly_run(1)]), tmp_path)
+    runs = [each | {"finished_unit_slug": f"unit-{n % 3}"} for n, each in enumerate(many())]
+    seen = page(document(*runs, assembly=[assembled(n) for n in range(1, 9)]), tmp_path)
     production, assembly = "Production runs", "Assembly runs"
-    assert list(seen.tables) == [
+    assert [title for title in seen.tables if not title.startswith("Findings")] == [
         f"{production}: Runs by day",
         f"{production}: Actual yield against expected yield by day",
         f"{production}: Num batches by day",
-        f"{production}: Expected yield by day",
-        f"{production}: Actual yield by day",
         f"{production}: Total ingredient cost by day",
         f"{production}: Per unit cost by day",
-        f"{production}: Actual yield against expected yield by recipe",
         f"{production}: Runs by recipe",
-        f"{production}: Actual yield against expected yield by finished unit",
         f"{production}: Runs by finished unit",
         f"{production}: Consumptions by ingredient",
         f"{assembly}: Runs by day",
@@ -95,10 +106,7 @@ def test_every_kind_has_a_section_with_figures_of_all_its_numbers_and_slugs(tmp_
         f"{assembly}: Finished unit consumptions by finished unit",
         f"{assembly}: Packaging consumptions by product",
         f"{assembly}: Packaging consumptions by ingredient",
-        "Findings: total_ingredient_cost is the sum of consumptions.total_cost, within 0.01",
-        f"Findings: {histio.AssemblyRunSchema.Meta.audits[1]}",
     ]
-    assert len(seen.charts) == 20
     assert "Batches of one recipe, made at one time, with the ingredients they used." in seen.text
 
 
@@ -114,9 +122,9 @@ def test_the_sums_over_time_are_exactly_those_of_a_plain_calculation(tmp_path):
 def test_the_means_are_rounded_to_as_many_digits_as_the_sums_have(tmp_path):
     costs = ["1.0000", "2.0000", "2.0000"]
     runs = [production_run(n, total_ingredient_cost=cost) for n, cost in enumerate(costs, 1)]
-    tables = page(document(*runs), tmp_path).table
-    assert tables("Total ingredient cost by day")[1:] == [["2025-12-08", "5.0000", "1.6667"]]
-    assert tables("Num batches by day")[1:] == [["2025-12-08", "6", "2.00"]]
+    tables = page(document(*runs, *(run(n) for n in range(4, 8))), tmp_path).table
+    assert tables("Total ingredient cost by week")[-1] == ["2025-12-08", "5.0000", "1.6667"]
+    assert tables("Num batches by week")[-1] == ["2025-12-08", "6", "2.00"]
 
 
 @pytest.mark.slow
@@ -164,11 +172,11 @@ def test_planned_stands_beside_actual_where_both_are_there(sqlite_of, tmp_path):
         class Meta(shop.OrderSchema.Meta):
             charts = (Compare("total", "weight"),)
 
-    given = shop.orders(shop.order(1, total="8.00", weight=2.0), shop.order(2, total="2.00", weight=0.5))
-    tables = page(given, tmp_path, history=History(None, PlannedSchema)).table
-    assert tables("Weight against total by customer") == [
-        ["Customer", "Total, sum", "Weight, sum", "Share"],
-        ["acme", "10.00", "2.5", "25.0%"],
+    orders = [shop.order(n, placed_on=f"2025-12-0{n}", total="8.00", weight=2.0) for n in range(1, 6)]
+    tables = page(shop.orders(*orders), tmp_path, history=History(None, PlannedSchema)).table
+    assert tables("Weight against total by day")[:2] == [
+        ["Day", "Total, sum", "Weight, sum", "Share", "Total, mean", "Weight, mean"],
+        ["2025-12-01", "8.00", "2.0", "25.0%", "8.00", "2.00"],
     ]
 
 
@@ -241,15 +249,17 @@ def test_every_day_is_in_the_part_that_begins_before_it_and_ends_after_it(day):
 
 
 def test_runs_without_a_time_are_counted_and_said_to_be_in_no_chart(tmp_path):
-    given = shop.orders(shop.order(1), shop.order(2, placed_on=None))
+    orders = [shop.order(n, placed_on=f"2025-12-0{n}") for n in range(1, 6)]
+    given = shop.orders(*orders, shop.order(6, placed_on=None))
     seen = page(given, tmp_path, history=History(None, shop.OrderSchema))
     assert "Of these, 1 without a time is in no chart over time." in seen.text
-    assert seen.table("Runs by day") == [["Day", "Runs"], ["2025-12-08", "1"]]
+    assert seen.table("Runs by day") == [["Day", "Runs"], *([f"2025-12-0{n}", "1"] for n in range(1, 6))]
 
 
 def test_times_with_an_offset_count_on_their_day_in_utc(tmp_path):
-    seen = page(document(production_run(1, produced_at="2025-12-08T23:30:00-02:00")), tmp_path)
-    assert seen.table("Runs by day")[1:] == [["2025-12-09", "1"]]
+    late = [production_run(n, produced_at=f"2025-12-0{n}T23:30:00-02:00") for n in range(1, 6)]
+    days = [row[0] for row in page(document(*late), tmp_path).table("Runs by day")[1:]]
+    assert days == [f"2025-12-0{n}" for n in range(2, 7)]
 
 
 amounts = st.lists(
@@ -315,17 +325,17 @@ def test_a_database_and_its_export_have_the_same_figures(history, tmp_path):
 def test_a_kind_of_a_hosts_own_is_shown_with_its_ledgers(sqlite_of, tmp_path):
     history = History(sqlite_of(shop.Base.metadata, *shop.catalog()), shop.OrderSchema, values={"shop_id": 1})
     assert history.import_document(shop.orders(shop.order(1), shop.order(2))).problems == ()
-    tables = page(history, tmp_path).table
-    assert tables("Total by day") == [["Day", "Total, sum", "Total, mean"], ["2025-12-08", "10.50", "5.25"]]
-    assert tables("Runs by warehouse")[1][:2] == ["Ulm, 3", "2"]
+    seen = page(history, tmp_path)
+    tables = seen.table
     assert [row[:2] for row in tables("Runs by tags")] == [["Tags", "Runs"], ["new", "2"], ["old", "2"]]
     assert tables("Lines by product") == [
         ["Product", "Entries", "Quantity, sum"],
         ["Chai", "2", "3.00"],
         ["none", "2", "3.00"],
     ]
-    assert tables("Serials of lines by day")[1:] == [["2025-12-08", "4"]]
-    assert tables("Shipment by day")[1:] == [["2025-12-08", "2"]]
+    assert "Warehouse Ulm, 3" in " ".join(seen.text.split())
+    assert re.search(r"Serials of lines\s+4", seen.text)
+    assert re.search(r"Shipment\s+2", seen.text)
 
 
 def test_an_entrys_place_in_its_ledger_is_no_amount(tmp_path):
@@ -349,7 +359,7 @@ def test_runs_of_wrong_form_are_not_counted_and_the_page_says_so(tmp_path):
     wrong = run(2) | {"num_batches": "two"}
     seen = page(document(run(1), wrong), tmp_path)
     assert "1 line or run of the file is invalid and not counted here." in seen.text
-    assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"]]
+    assert "1 production run, 0 assembly runs" in seen.text
 
 
 def test_several_files_are_added_up_whatever_their_versions(sqlite_of, tmp_path):
@@ -359,7 +369,7 @@ def test_several_files_are_added_up_whatever_their_versions(sqlite_of, tmp_path)
     seen = page(paths, tmp_path)
     assert "a.json and 2 more" in seen.text
     assert "1 line or run of the file is invalid and not counted here." in seen.text
-    assert seen.table("Runs by day")[1:] == [["2025-01-02", "1"], ["2025-01-03", "1"]]
+    assert "2 production runs, 0 assembly runs" in seen.text
     with pytest.raises(ValueError, match="the report would replace the file"):
         histio.report_page(paths, paths[1], overwrite=True)
 
@@ -379,7 +389,7 @@ SOME = ImportReport(
 @pytest.mark.slow
 def test_hostile_text_stays_text(tmp_path):
     seen = page(hostile_host_document(), tmp_path, history=HOSTILE_HISTORY, imported=hostile_report())
-    harmless = page(document(run(1), assembly=[assembly_run(1)]), tmp_path, imported=SOME)
+    harmless = page(document(*many(), assembly=[assembly_run(1)]), tmp_path, imported=SOME)
     assert {tag for tag, _ in seen.tags} <= {tag for tag, _ in harmless.tags}
     assert [tag for tag, _ in seen.tags].count("script") == 2
     assert not {name for _, names in seen.tags for name in names if name.startswith("on")}
@@ -551,7 +561,7 @@ def test_a_chart_is_left_out_with_its_member(tmp_path):
         class Meta(ProductionRunSchema.Meta):
             exclude = ("expected_yield",)
 
-    given = alone(without(run(1), "expected_yield"))
+    given = alone(*(without(each, "expected_yield") for each in many(9)))
     seen = page(given, tmp_path, history=History(None, ShortSchema, values={"expected_yield": 0}))
     assert seen.table("Actual yield by day")
     assert [title for title in seen.tables if "against" in title] == []
@@ -563,7 +573,7 @@ def test_a_total_that_a_rule_adds_up_needs_no_unit(tmp_path):
             unit = "notes"
             audits = (Sum("total_ingredient_cost", ("consumptions.total_cost",)),)
 
-    runs = [run(1, notes="kg"), run(2, notes="g")]
+    runs = [run(n, notes=("kg", "g")[n % 2], recipe_slug=f"r{n % 3}") for n in range(1, 9)]
     charts = page(alone(*runs), tmp_path, history=History(None, UnitSchema)).charts
     by_recipe = next(chart for chart in charts if chart["axis"] == "Recipe" and len(chart["views"]) > 2)
     names = [view["name"] for view in by_recipe["views"]]

@@ -312,6 +312,7 @@ READERS = {
     "diff": lambda path: [*histio.diff(path, path.with_name("given"))],
     "merge": lambda path: histio.merge([path, path], path.with_name("merged.jsonl"), overwrite=True),
     "report": lambda path: histio.report_page(path, path.with_name("report.html"), overwrite=True),
+    "tables": lambda path: histio.flatten(path, path.with_name("tables"), overwrite=True),
     "check at the command line": run_command("check", "--jsonl"),
     "inspect at the command line": run_command("inspect"),
     "references at the command line": run_command("references"),

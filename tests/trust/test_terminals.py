@@ -65,6 +65,7 @@ RESULTS = {
     "an export to no database": (["export", "out.jsonl", "--url=sqlite://///"], ExitCode.FAILED),
     "a merge": (["merge", "history.jsonl", "-o", "out.jsonl"], ExitCode.DONE),
     "a page": (["report", "history.jsonl", "-o", "page.html"], ExitCode.DONE),
+    "flat tables": (["flatten", "history.jsonl", "--to=tables"], ExitCode.DONE),
     "new tables": (["init", "--url=sqlite:///new.db"], ExitCode.DONE),
 }
 """Commands that write something, and their exit codes."""

@@ -75,6 +75,11 @@ def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
     histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html")
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
+    tables = histio.flatten("history.json", Path("tables"), format="parquet", kinds=["recipe"])
+    assert_type(tables, histio.FlattenReport)
+    assert_type(tables.tables[0], histio.WrittenTable)
+    histio.flatten(history, "tables", on_invalid="skip", for_excel=True, overwrite=True)
+    histio.flatten(history, "tables", format="ods")  # type: ignore[arg-type]
     assert_type(histio.local_path("history.json", within="uploads"), Path)
 
 

@@ -1,0 +1,1 @@
+"""Flat tables of a history, for spreadsheets and data frames."""
