@@ -10,7 +10,7 @@ install = uv pip install --quiet --python $(VENV)/bin/python $(1) 2>/dev/null ||
 # Two processes, each with databases of its own.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist worksteal
 # Without the tests that need the packages of other targets.
-WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py
+WITHOUT_OTHERS := tests --ignore tests/hosts --ignore tests/page/test_browser.py --ignore tests/docs/test_site.py
 EXTRAS := postgresql,mariadb,asyncio,testing,urls,report,tables
 WORDS := *.md docs histio examples benchmarks tools
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         import_assembly_history,
         import_production_history,
     )
+    from histio.files.limits import GiB, MiB
     from histio.files.local import local_path
     from histio.history import History
     from histio.inspecting.audit import audit
@@ -142,6 +143,7 @@ __all__ = [
     "FinishedUnitSchema",
     "FixedDecimal",
     "FlattenReport",
+    "GiB",
     "HistioError",
     "History",
     "HistoryDocument",
@@ -153,6 +155,7 @@ __all__ = [
     "Integer",
     "Json",
     "KindInspection",
+    "MiB",
     "NotConfiguredError",
     "Number",
     "Problem",
@@ -248,6 +251,7 @@ _PLACES = {
         "Time",
         "UtcTimestamp",
     ),
+    "histio.files.limits": ("GiB", "MiB"),
     "histio.files.local": ("local_path",),
     "histio.history": ("History",),
     "histio.inspecting.flatten": ("FlattenReport", "WrittenTable", "flatten"),

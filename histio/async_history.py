@@ -22,7 +22,7 @@ from histio.exporting.catalog import ExportedCatalog
 from histio.exporting.selection import Where
 from histio.exporting.tally import OnUnreadable
 from histio.extras import install_command
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath
+from histio.files import FilePath, GiB, MiB
 from histio.history import History
 from histio.importing.renames import Renames
 from histio.importing.run import OnCatalog, OnDuplicate
@@ -91,10 +91,11 @@ class AsyncHistory:
             runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
-            one of the next version, or a mapping from kind to such a function. It gets a copy.
+            one of the next version, or a mapping from kind to such a function. It gets a copy. None: there
+            are no older versions.
         values: By attribute, what an import writes to columns that the format leaves out, in every table that
             has the column: a value, or a function without arguments that returns one for each import.
-            References are looked up among rows with the same values (``{"tenant_id": 7}``).
+            References are looked up among rows with the same values (``{"tenant_id": 7}``). None: no column.
 
     Raises:
         BindingError: A schema does not fit its model, *bind* is not a database, or an option is wrong.
@@ -174,19 +175,24 @@ class AsyncHistory:
 
         Args:
             kinds: Names of the kinds to export; None: all.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
-                are missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+                are missing, and so are those of a transaction that was open then, and removed entries. None:
+                all runs, changed or not.
+            where: A criterion of SQLAlchemy for the only kind exported, such as
+                ``ProductionRun.num_batches > 1``, or a mapping from kind to criterion. None: all runs.
             catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale. False: export the value as read,
                 and log the number of such values.
-            session: To use instead of the bound database.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
@@ -239,22 +245,27 @@ class AsyncHistory:
                 Its suffix chooses the format: a sealed stream (``.jsonl``) or a document (``.json``),
                 compressed if ``.gz`` or ``.zst`` follows.
             kinds: Names of the kinds to export; None: all.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
-                are missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+                are missing, and so are those of a transaction that was open then, and removed entries. None:
+                all runs, changed or not.
+            where: A criterion of SQLAlchemy for the only kind exported, such as
+                ``ProductionRun.num_batches > 1``, or a mapping from kind to criterion. None: all runs.
             catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
-            follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            follows: The ``sha256`` of the export that this one continues; the stream's header names it. None:
+                it continues none.
             follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
-                runs apart, which have the same ``sha256``.
+                runs apart, which have the same ``sha256``. None: the header has none.
             differs_from: The file or folder of an earlier export. Runs that it has in the same form are left
                 out, so that the new file has whatever has come or changed since. The header of the new stream
                 names it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs
-                that were removed are not found.
+                that were removed are not found. None: no run is left out.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -264,8 +275,9 @@ class AsyncHistory:
             on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
                 them out, and list them in the report.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
-                exception that it raises ends the export.
-            session: To use instead of the bound database.
+                exception that it raises ends the export. None: nothing is called.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
@@ -313,15 +325,19 @@ class AsyncHistory:
 
         Args:
             kind: The name of the kind.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Only runs that were written at this time or later, or have a ledger entry that was,
                 according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at`` are
-                missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion.
+                missing, and so are those of a transaction that was open then, and removed entries. None: all
+                runs, changed or not.
+            where: A criterion of SQLAlchemy, such as ``ProductionRun.num_batches > 1``. None: all runs.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored. False:
                 return the value as read, and log the number of such values.
-            session: To use instead of the bound database.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             ExportError: After the last run: the format cannot hold some rows; the error lists them all.
@@ -370,12 +386,15 @@ class AsyncHistory:
                 rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
-                file. An existing receipt is continued. It is on disk before the import commits.
-            session: To use instead of the bound database.
+                file. An existing receipt is continued. It is on disk before the import commits. None: nothing
+                is noted.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
@@ -420,9 +439,9 @@ class AsyncHistory:
         follows: str | None = None,
         follows_header: str | None = None,
         sealed: bool = False,
-        max_bytes: int = MAX_BYTES,
-        max_line_bytes: int = MAX_LINE_BYTES,
-        max_depth: int = MAX_DEPTH,
+        max_bytes: int = 64 * GiB,
+        max_line_bytes: int = 128 * MiB,
+        max_depth: int = 64,
         progress: Report | None = None,
         session: AsyncBorrowedSession | None = None,
     ) -> ImportReport:
@@ -452,14 +471,16 @@ class AsyncHistory:
                 rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
-                file. An existing receipt is continued. It is on disk before the import commits.
+                file. An existing receipt is continued. It is on disk before the import commits. None: nothing
+                is noted.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
                 ``-``. They form a stream that you can correct and import. It appears, and replaces an
-                existing file, when the import has succeeded.
+                existing file, when the import has succeeded. None: they are only reported.
             allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
                 match its trailer.
             commit_every: Verify all files first, then commit after every so many runs. After an interruption,
@@ -470,14 +491,15 @@ class AsyncHistory:
                 or none.
             sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
                 whose header has ``"sealed": false``. It excludes *allow_truncated*.
-            max_bytes: The maximum size of each uncompressed file; larger files are not imported.
+            max_bytes: The maximum size of each uncompressed file, in bytes; larger files are not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
                 rejected; a document with a deeper run is not imported.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
-                exception that it raises rolls back what has not been committed.
-            session: To use instead of the bound database.
+                exception that it raises rolls back what has not been committed. None: nothing is called.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
@@ -536,7 +558,8 @@ class AsyncHistory:
         Args:
             receipt: The path of the receipt.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            session: To use instead of the bound database.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             ReceiptError: The file is not a receipt, or that of another database or of other kinds.
@@ -565,10 +588,12 @@ class AsyncHistory:
             document: A JSON object; not changed.
             catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
                 of the database. ``create``, ``update``: they may also need rows of the document.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
-            session: To use instead of the bound database.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
 
         Raises:
             ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
@@ -597,7 +622,8 @@ class AsyncHistory:
         their runs refer to each other in a circle.
 
         Args:
-            session: To use instead of the bound database.
+            session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
+                it. None: the bound database.
         """
         return await _in_greenlet(self._history.explain, session=self._sync(session))
 
@@ -680,7 +706,11 @@ def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[s
 
 
 def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:
-    """SQLAlchemy's `create_async_engine`, with SQLite set up like by `create_engine`.
+    """SQLAlchemy's `create_async_engine`, with foreign keys and correct transactions on SQLite.
+
+    Args:
+        url: The URL of the database, with an asyncio driver, such as ``sqlite+aiosqlite:///bakery.db``.
+        options: The options of SQLAlchemy's `create_async_engine`.
 
     Raises:
         BindingError: *url* names no asyncio driver.

@@ -74,12 +74,16 @@ def copy(
         source: The history to read from.
         target: The history to write to. It has the kinds that are copied, and reads their format.
         kinds: Names of the kinds to copy; None: all that *source* has.
-        since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-        until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+        since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from the
+            first run on.
+        until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up to
+            the last run.
         changed_since: Copy runs that were written at this time or later, or have a ledger entry that was,
             according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at`` are
-            missing, and so are those of a transaction that was open then, and removed entries.
-        where: A criterion for the only kind copied, or a mapping from kind to criterion.
+            missing, and so are those of a transaction that was open then, and removed entries. None: all
+            runs, changed or not.
+        where: A criterion of SQLAlchemy for the only kind copied, such as ``ProductionRun.num_batches > 1``,
+            or a mapping from kind to criterion. None: all runs.
         exact: Whether to treat a value of *source* that SQLAlchemy reads differently from how it is stored as
             one that the format cannot hold. False: copy the value as read, with a ``precision`` warning.
         on_unreadable: What to do with runs of *source* that the format cannot hold: ``error``: fail.
@@ -94,18 +98,21 @@ def copy(
             be empty then.
         atomic: Whether to write nothing if a run or a catalog row is rejected; the others are ``withheld``.
         dry_run: Whether to do everything, constraints included, and then roll back.
-        rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+        rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs are
+            read as they are.
         truncate_times: Whether to cut times to the digits of a second that the columns of *target* keep, with
             a ``precision`` warning for each. False: such a time rejects its run.
         receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
-            file. An existing receipt is continued. It is on disk before the target commits.
+            file. An existing receipt is continued. It is on disk before the target commits. None: nothing is
+            noted.
         rejects: Where to write the runs that *target* rejects, with their problems: a path, URL, open binary
-            file or ``-``. They form a stream that you can correct and import.
+            file or ``-``. They form a stream that you can correct and import. None: they are only reported.
         commit_every: Commit after every so many runs. After an interruption, the same call continues the
             copy. With ``on_unreadable="error"``, the source is read twice, to find unreadable runs before the
             first commit. None: one transaction.
         progress: Called with a `Progress` at most ten times a second, and after the last run; its ``bytes``
-            are 0. An exception that it raises rolls back what has not been committed.
+            are 0. An exception that it raises rolls back what has not been committed. None: nothing is
+            called.
 
     Returns:
         The report of the import. Pointers are those of a document with the runs copied.

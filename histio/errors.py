@@ -77,7 +77,13 @@ class BindingError(HistioError):
         return self.message if self.advice is None else f"{self.message}: {self.advice}"
 
     def locate(self, schema: str, *, field: str | None = None, model: str | None = None) -> None:
-        """Set the place, unless a more precise one is already known."""
+        """Set the place, unless a more precise one is already known.
+
+        Args:
+            schema: The name of the schema class.
+            field: The name of a field of the schema, or an option such as ``Meta.identity``. None: neither.
+            model: The name of the schema's model. None: it has none.
+        """
         if self.schema is None:
             self.schema = schema
             self.field = self.field or field
@@ -101,7 +107,11 @@ class ProblemsError(HistioError):
         return "\n".join(self.lines())
 
     def lines(self, describe: Callable[[Problem], str] = str) -> list[str]:
-        """The lines of the text, with each problem described by *describe*."""
+        """The lines of the text.
+
+        Args:
+            describe: Called with each problem that is shown; returns its line.
+        """
         count = sum(problem.more or 1 for problem in self.problems)
         lines = [self.summary.format(count=count)]
         lines += [f"  {describe(problem)}" for problem in self.problems[:_SHOWN]]

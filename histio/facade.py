@@ -70,8 +70,10 @@ def export_production_history(
 
     Args:
         recipe_id: Only runs of this recipe; None: all runs.
-        start_date: The earliest ``produced_at``; a naive time is UTC, a bare date its first moment.
-        end_date: The latest ``produced_at``; a naive time is UTC, a bare date includes its whole day.
+        start_date: The earliest ``produced_at``; a naive time is UTC, a bare date its first moment. None:
+            from the first run on.
+        end_date: The latest ``produced_at``; a naive time is UTC, a bare date includes its whole day. None:
+            up to the last run.
         session: The session to use; None: the configured database.
 
     Raises:
@@ -116,8 +118,10 @@ def export_assembly_history(
 
     Args:
         finished_good_id: Only runs of this finished good; None: all runs.
-        start_date: The earliest ``assembled_at``; a naive time is UTC, a bare date its first moment.
-        end_date: The latest ``assembled_at``; a naive time is UTC, a bare date includes its whole day.
+        start_date: The earliest ``assembled_at``; a naive time is UTC, a bare date its first moment. None:
+            from the first run on.
+        end_date: The latest ``assembled_at``; a naive time is UTC, a bare date includes its whole day. None:
+            up to the last run.
         session: The session to use; None: the configured database.
 
     Raises:

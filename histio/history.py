@@ -21,7 +21,7 @@ from histio.exporting.execute import export_document, export_file, iterate_runs
 from histio.exporting.parts.execute import export_parts
 from histio.exporting.selection import Where, select_kinds
 from histio.exporting.tally import OnUnreadable
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, Predecessor
+from histio.files import FilePath, GiB, Limits, MiB, Predecessor
 from histio.importing.execute import check_document, import_document, import_file
 from histio.importing.explain import explain, explain_slow_imports
 from histio.importing.options import ImportOptions
@@ -63,10 +63,11 @@ class History:
             runs. None: the bundled ones if *kinds* are the bundled ones, otherwise none.
         version: The version of the format of these kinds; None: the version of the published schema.
         upgrades: How to upgrade records of older versions: by version, a function that turns a record into
-            one of the next version, or a mapping from kind to such a function. It gets a copy.
+            one of the next version, or a mapping from kind to such a function. It gets a copy. None: there
+            are no older versions.
         values: By attribute, what an import writes to columns that the format leaves out, in every table that
             has the column: a value, or a function without arguments that returns one for each import.
-            References are looked up among rows with the same values (``{"tenant_id": 7}``).
+            References are looked up among rows with the same values (``{"tenant_id": 7}``). None: no column.
         location: Where other processes can import this history, or a function that returns it, such as
             ``"shop.history:history"``: exports and imports of parts need it, unless *bind* is a URL, or an
             engine or sessionmaker that a URL describes, and the schemas can be imported. None: they build
@@ -159,19 +160,24 @@ class History:
 
         Args:
             kinds: Names of the kinds to export; None: all.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
-                are missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+                are missing, and so are those of a transaction that was open then, and removed entries. None:
+                all runs, changed or not.
+            where: A criterion of SQLAlchemy for the only kind exported, such as
+                ``ProductionRun.num_batches > 1``, or a mapping from kind to criterion. None: all runs.
             catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the document states; aware. None: now.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored, such as a
                 decimal in SQLite with more digits than its column's scale. False: export the value as read,
                 and log the number of such values.
-            session: To use instead of the bound database.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
@@ -226,22 +232,27 @@ class History:
                 Its suffix chooses the format: a sealed stream (``.jsonl``) or a document (``.json``),
                 compressed if ``.gz`` or ``.zst`` follows.
             kinds: Names of the kinds to export; None: all.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
                 was, according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at``
-                are missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+                are missing, and so are those of a transaction that was open then, and removed entries. None:
+                all runs, changed or not.
+            where: A criterion of SQLAlchemy for the only kind exported, such as
+                ``ProductionRun.num_batches > 1``, or a mapping from kind to criterion. None: all runs.
             catalog: The catalog rows to export, before the runs. ``used``: those that the runs name,
                 directly or through other rows. ``all``: all; *kinds* may be empty then. None: none.
             exported_at: The time that the file states; aware. None: now.
-            follows: The ``sha256`` of the export that this one continues; the stream's header names it.
+            follows: The ``sha256`` of the export that this one continues; the stream's header names it. None:
+                it continues none.
             follows_header: The ``header_sha256`` of that export, for the header too. It tells exports without
-                runs apart, which have the same ``sha256``.
+                runs apart, which have the same ``sha256``. None: the header has none.
             differs_from: The file or folder of an earlier export. Runs that it has in the same form are left
                 out, so that the new file has whatever has come or changed since. The header of the new stream
                 names it, also by its ``header_sha256`` if it has no runs, unless *follows* is given. Runs
-                that were removed are not found.
+                that were removed are not found. None: no run is left out.
             format: The format, such as ``jsonl.zst``. None: that of the suffix of *path*; without a suffix, a
                 stream.
             overwrite: Whether to replace an existing file.
@@ -251,8 +262,9 @@ class History:
             on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
                 them out, and list them in the report.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
-                exception that it raises ends the export.
-            session: To use instead of the bound database.
+                exception that it raises ends the export. None: nothing is called.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             ExportError: The format cannot hold some rows, and *on_unreadable* is ``error``; the error lists
@@ -331,24 +343,29 @@ class History:
             executor: Runs the processes: an Executor of `concurrent.futures`, such as that of a Dask client.
                 It is left open. None: processes of this machine.
             kinds: Names of the kinds to export; None: all.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Export runs that were written at this time or later, or have a ledger entry that
-                was, according to ``updated_at``.
-            where: A criterion for the only kind exported, or a mapping from kind to criterion.
+                was, according to ``updated_at``. None: all runs, changed or not.
+            where: A criterion of SQLAlchemy for the only kind exported, such as
+                ``ProductionRun.num_batches > 1``, or a mapping from kind to criterion. None: all runs.
             catalog: The catalog rows to export, in a part of their own, before the runs. ``used``: those that
                 the runs name, directly or through other rows. ``all``: all; *kinds* may be empty then. None:
                 none.
             exported_at: The time that all parts state; aware. None: now.
             follows: The ``sha256`` of the export that this one continues; the header of all parts names it.
-            follows_header: The ``header_sha256`` of that export, for the header too.
+                None: it continues none.
+            follows_header: The ``header_sha256`` of that export, for the header too. None: the header has
+                none.
             overwrite: Whether to replace an existing export in *folder*. Other files there are left alone.
             exact: Whether to treat a value that SQLAlchemy reads differently from how it is stored as one
                 that the format cannot hold. False: export it as read, with a ``precision`` warning.
             on_unreadable: What to do with runs that the format cannot hold: ``error``: fail. ``skip``: leave
                 them out, and list them in the report.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
-                exception that it raises ends the export.
+                exception that it raises ends the export. None: nothing is called.
 
         Returns:
             The sum of the parts. Its ``sha256`` is that of the manifest.
@@ -408,15 +425,19 @@ class History:
 
         Args:
             kind: The name of the kind.
-            since: The earliest time of a run; a naive time is UTC, a bare date its first moment.
-            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day.
+            since: The earliest time of a run; a naive time is UTC, a bare date its first moment. None: from
+                the first run on.
+            until: The latest time of a run; a naive time is UTC, a bare date includes its whole day. None: up
+                to the last run.
             changed_since: Only runs that were written at this time or later, or have a ledger entry that was,
                 according to ``updated_at``. Runs that came from elsewhere with an older ``updated_at`` are
-                missing, and so are those of a transaction that was open then, and removed entries.
-            where: A criterion.
+                missing, and so are those of a transaction that was open then, and removed entries. None: all
+                runs, changed or not.
+            where: A criterion of SQLAlchemy, such as ``ProductionRun.num_batches > 1``. None: all runs.
             exact: Whether to fail where SQLAlchemy reads a value differently from how it is stored. False:
                 return the value as read, and log the number of such values.
-            session: To use instead of the bound database.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             ExportError: After the last run: the format cannot hold some rows; the error lists them all.
@@ -459,12 +480,15 @@ class History:
                 rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
-                file. An existing receipt is continued. It is on disk before the import commits.
-            session: To use instead of the bound database.
+                file. An existing receipt is continued. It is on disk before the import commits. None: nothing
+                is noted.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             DocumentError: The document as a whole cannot be read; nothing was written.
@@ -508,9 +532,9 @@ class History:
         follows: str | None = None,
         follows_header: str | None = None,
         sealed: bool = False,
-        max_bytes: int = MAX_BYTES,
-        max_line_bytes: int = MAX_LINE_BYTES,
-        max_depth: int = MAX_DEPTH,
+        max_bytes: int = 64 * GiB,
+        max_line_bytes: int = 128 * MiB,
+        max_depth: int = 64,
         progress: Report | None = None,
         session: BorrowedSession | None = None,
     ) -> ImportReport:
@@ -540,14 +564,16 @@ class History:
                 rejected.
             atomic: Whether to write nothing if any run or row is rejected; the others are ``withheld``.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
             receipt: Where to note what is written, so that `undo` can take it back: the path of a ``.jsonl``
-                file. An existing receipt is continued. It is on disk before the import commits.
+                file. An existing receipt is continued. It is on disk before the import commits. None: nothing
+                is noted.
             rejects: Where to write the rejected runs with their problems: a path, URL, open binary file or
                 ``-``. They form a stream that you can correct and import. It appears, and replaces an
-                existing file, when the import has succeeded.
+                existing file, when the import has succeeded. None: they are only reported.
             allow_truncated: Whether to import the readable runs of a file that is truncated, or does not
                 match its trailer.
             commit_every: Verify all files first, then commit after every so many runs. After an interruption,
@@ -558,14 +584,15 @@ class History:
                 or none.
             sealed: Whether to refuse what has no seal that shows that it is complete: documents, and streams
                 whose header has ``"sealed": false``. It excludes *allow_truncated*.
-            max_bytes: The maximum size of each uncompressed file; larger files are not imported.
+            max_bytes: The maximum size of each uncompressed file, in bytes; larger files are not imported.
             max_line_bytes: The maximum size of a run in bytes. A longer line of a stream is rejected; a
                 document with a longer run is not imported.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line of a stream is
                 rejected; a document with a deeper run is not imported.
             progress: Called with a `Progress` at most ten times a second, and after the last run. An
-                exception that it raises rolls back what has not been committed.
-            session: To use instead of the bound database.
+                exception that it raises rolls back what has not been committed. None: nothing is called.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             DocumentError: A file as a whole cannot be read, is truncated, or does not match its trailer;
@@ -620,9 +647,9 @@ class History:
         commit_every: int | None = None,
         follows: str | None = None,
         follows_header: str | None = None,
-        max_bytes: int = MAX_BYTES,
-        max_line_bytes: int = MAX_LINE_BYTES,
-        max_depth: int = MAX_DEPTH,
+        max_bytes: int = 64 * GiB,
+        max_line_bytes: int = 128 * MiB,
+        max_depth: int = 64,
         jobs: int | None = None,
         executor: Executor | None = None,
         progress: Report | None = None,
@@ -653,10 +680,13 @@ class History:
             catalog: What to do with the catalog rows. ``ignore``: check only their form. ``create``: write
                 those that are missing; existing ones stay as they are. ``update``: make existing ones what
                 the part says, too.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time rejects its run.
-            rejects: Where to write the rejected runs of all parts with their problems, as `import_file` does.
+            rejects: Where to write the rejected runs of all parts with their problems: a path, URL, open
+                binary file or ``-``. They form a stream that you can correct and import. None: they are only
+                reported.
             allow_truncated: Whether to import the readable runs of a part that is truncated or corrupt, and
                 the other parts if some are missing.
             commit_every: Verify each part first, then commit after every so many of its runs. None: one
@@ -664,7 +694,7 @@ class History:
             follows: The predecessor that the header of the parts must name. None: any, or none.
             follows_header: The ``header_sha256`` of the predecessor that this header must name. None: any or
                 none.
-            max_bytes: The maximum size of each uncompressed part.
+            max_bytes: The maximum size of each uncompressed part, in bytes.
             max_line_bytes: The maximum size of a run in bytes. A longer line is rejected.
             max_depth: The maximum depth of nested objects and lists in a run. A deeper line is rejected.
             jobs: How many parts are imported at the same time. None: as many as there are processors, or as
@@ -673,7 +703,7 @@ class History:
             executor: Where to import parts: any `concurrent.futures.Executor`. None: in processes of this
                 machine.
             progress: Called with a `Progress`, now and then, when parts are done. An exception that it raises
-                ends the import; what was committed stays.
+                ends the import; what was committed stays. None: nothing is called.
 
         Returns:
             The sum of the reports of all parts. The problems have the names of their parts.
@@ -732,7 +762,8 @@ class History:
         Args:
             receipt: The path of the receipt.
             dry_run: Whether to do everything, constraints included, and then roll back.
-            session: To use instead of the bound database.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             ReceiptError: The file is not a receipt, or that of another database or of other kinds.
@@ -761,10 +792,12 @@ class History:
             document: A JSON object; not changed.
             catalog: What an import would do with the catalog rows of the document. ``ignore``: runs need rows
                 of the database. ``create``, ``update``: they may also need rows of the document.
-            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``.
+            rename: Slugs to read as others, by member: ``{"recipe_slug": {"old": "new"}}``. None: all slugs
+                are read as they are.
             truncate_times: Whether to cut times to the digits of a second that their columns keep, with a
                 ``precision`` warning for each. False: such a time is a problem.
-            session: To use instead of the bound database.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
 
         Raises:
             ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
@@ -793,6 +826,7 @@ class History:
         their runs refer to each other in a circle.
 
         Args:
-            session: To use instead of the bound database.
+            session: The Session, scoped_session or Connection to use; histio never commits it. None: the
+                bound database.
         """
         return explain(self.bound, session)

@@ -33,7 +33,7 @@ class RecordSchema(BaseSchema):
 
     ``Meta`` is inherited, even if a subclass's ``Meta`` has no base class. It has marshmallow's options, and:
 
-    - ``model``: the mapped class; see `bind`.
+    - ``model``: the mapped class. `bind` sets it, too.
     - ``identity``: the member that identifies a record, or a tuple of members that identify it together,
       which may be slugs. None: the `RunUUID` that is called ``uuid``, or the only one. A run needs an
       identity, a ledger entry does not.
@@ -51,11 +51,17 @@ class RecordSchema(BaseSchema):
     - ``charts``: further charts of its numbers for reports (`histio.charts`).
     - ``unit``: the member with the unit of a record's amounts; a report adds amounts with the same unit.
       None: there is none.
+
+    Args:
+        options: The options of any marshmallow schema, such as ``many`` and ``session``.
     """
 
     @classmethod
     def bind(cls, model: type[Any]) -> type[Self]:
         """This schema for another *model*, with ledgers and references found through its mapper.
+
+        Args:
+            model: The mapped class of your application.
 
         Raises:
             BindingError: The schema does not fit *model*.
@@ -114,7 +120,19 @@ class RecordSchema(BaseSchema):
         return order(found) if related.many else found
 
     def load(self, data: Any, **options: Any) -> Any:
-        """Load *data* as marshmallow-sqlalchemy does, ignoring members that are only dumped."""
+        """Load *data* as marshmallow-sqlalchemy does, ignoring members that are only dumped.
+
+        Args:
+            data: A record, or with ``many=True`` a list of records; not changed.
+            options: The options of marshmallow-sqlalchemy's `load`: ``session``, where related rows are
+                looked up; ``transient=True``, to use no database; ``many``; ``unknown``.
+
+        Returns:
+            The row, or a list of rows. It is in no session until you add it.
+
+        Raises:
+            ValidationError: The record does not have the form of this schema, or a reference leads nowhere.
+        """
         data = self._without_dump_only(data)
         if self._load_instance:
             transient = self._transient

@@ -163,7 +163,7 @@ class WireField(Field[Any]):
     Args:
         description: The meaning of the member, for the JSON Schema.
         example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     definition: str | None = None

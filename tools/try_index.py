@@ -35,6 +35,7 @@ NEEDS = {
     ),
     "urls": ("histio inspect memory://history.jsonl", "No such file"),
     "report": ("histio report demo/history.json -o report.html", "report.html"),
+    "tables": ("histio flatten demo/history.json --to tables --format xlsx", "tables"),
 }
 
 

@@ -7,6 +7,7 @@ of reports.
 """
 
 import contextlib
+import datetime as dt
 import io
 import os
 import re
@@ -38,6 +39,7 @@ _COMMENT = re.compile(r"^<!-- screenshot: ([\w-]+) -->$", re.MULTILINE)
 _TRANSIENT = re.compile(
     r" +\d+\.\d s$|\x1b\[\?25l.*?\x1b\[\?25h(?:\n?\x1b\[1A\x1b\[2K)?", re.MULTILINE | re.DOTALL
 )
+_TODAY = re.compile(rf"{dt.datetime.now(dt.UTC):%Y-%m-%d} \d\d:\d\d UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,10 @@ def _run(command: str) -> str:
 
 def _photograph(name: str, scheme: str) -> bytes:
     image = Path(f"{name}-{scheme}.webp").absolute()
+    page = image.with_suffix(".html")
+    # When it was made differs from build to build.
+    text = Path(REPORTS[name].file).read_text("utf-8")
+    page.write_text(_TODAY.sub("2026-01-01 12:00 UTC", text), "utf-8")
     options = [
         *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
         *("--window-size=1120,900", "--force-device-scale-factor=1", "--virtual-time-budget=3000"),
@@ -187,6 +193,5 @@ def _photograph(name: str, scheme: str) -> bytes:
         f"--user-data-dir={image.with_suffix('')}",
         f"--screenshot={image}",
     ]
-    page = Path(REPORTS[name].file).absolute().as_uri()
-    subprocess.run([str(_CHROMIUM), *options, page], capture_output=True, check=True, timeout=60)  # noqa: S603
+    subprocess.run([str(_CHROMIUM), *options, page.as_uri()], capture_output=True, check=True, timeout=60)  # noqa: S603
     return image.read_bytes()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import click
 
 from histio.cli.exit_codes import ExitCode
+from histio.cli.usage import FILES
 
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -47,6 +50,7 @@ _COMMANDS = (
     "check",
     "inspect",
     "references",
+    "rejects",
     "diff",
     "merge",
     "audit",
@@ -60,12 +64,29 @@ _COMMANDS = (
 """The names of all commands, in the order of the help. Each has a module and a function of its name."""
 
 
+@contextmanager
+def _naming_file(context: click.Context) -> Iterator[None]:
+    """Add the name of the file to an error about the only file that is an argument of the command."""
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as error:
+        from histio.errors import DocumentError
+
+        files = context.meta.get(FILES, ())
+        if isinstance(error, DocumentError) and len(files) == 1:
+            error.add_note(files[0])
+        raise
+
+
 class _Group(click.Group):
     """Imports a command when it is used, and reports pipes that nobody reads."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _naming_file(context):
+                return super().invoke(context)
         except BrokenPipeError as error:  # click would exit with the code of invalid input, without a word
             raise _PipeError(f"{error.filename or 'The output'}: {error.strerror}") from error
 

@@ -63,6 +63,7 @@ def _explain_file_error(error: OSError) -> str:
 
 def _explain_problems(error: ProblemsError) -> str:
     lines = error.lines(escape)
+    lines[0] = " ".join([*map(show_file, getattr(error, "__notes__", ())), lines[0]])
     if isinstance(error, ReceiptError):
         return "\n".join(lines)
     if any(f"has no {MANIFEST}" in problem.message for problem in error.problems):
@@ -73,6 +74,7 @@ def _explain_problems(error: ProblemsError) -> str:
         lines.append("To read runs of your own kinds, pass your History: --history MODULE:ATTRIBUTE.")
     if isinstance(error, ExportError):
         lines.append("To leave these runs out, export or copy with --skip-unreadable.")
+    lines += getattr(error, "__notes__", ())
     return "\n".join(lines)
 
 

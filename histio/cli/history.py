@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -54,6 +55,16 @@ def open_history(
     naming = _name_database_in_errors(full_url) if option == "--url" else nullcontext()
     with history, naming:
         yield history
+
+
+def show_database(url: str | None, history_name: str | None) -> str:
+    """The options that name the same database in another command, without secrets."""
+    given = {"--url": url, "--history": history_name}
+    return "".join(
+        f" {option} {'…' if show_file(value) != value else shlex.quote(value)}"
+        for option, value in given.items()
+        if value is not None
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.options import check_local
-from histio.cli.outputs import Content, find_written
+from histio.cli.outputs import find_written
 from histio.cli.printing import (
     escape,
     pluralize,
@@ -26,9 +26,12 @@ from histio.cli.printing import (
     report_unprintable,
     show_file,
 )
-from histio.cli.results import print_counts, print_findings, print_revisions
+from histio.cli.results import print_counts, print_findings, print_revisions, print_written
 from histio.cli.usage import UsageError
 from histio.report import list_outcomes
+
+_OPTION = re.compile(r'catalog="\w+" \((--[\w-]+)\)')
+"""An argument of a function, and the option that means the same."""
 
 
 def check_import_options(
@@ -99,6 +102,7 @@ def print_import(
     atomic: bool,
     catalog: str,
     missing: str,
+    undo: str,
     damage: str = "",
     quiet: bool,
     as_json: bool,
@@ -114,6 +118,7 @@ def print_import(
         atomic: Whether nothing is written if a run is rejected.
         catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
+        undo: The command that takes the import back, where there is a receipt.
         damage: What to say about a truncated file.
         quiet: Whether to print nothing unless something is wrong.
         as_json: Whether to print JSON.
@@ -127,28 +132,26 @@ def print_import(
         code = ExitCode.BAD
     done = "Nothing was imported" if report.dry_run or nothing_written else "The import is done"
     with report_unprintable(done):
-        if as_json:
-            files: dict[Content, str | None] = {
+        files = find_written(
+            {
                 "rejects": rejects if rejected else None,
                 "receipt": receipt if written else None,
                 "report": page,
             }
-            print_json(report.to_dict() | {"written": list(map(asdict, find_written(files)))})
+        )
+        if as_json:
+            print_json(report.to_dict() | {"written": list(map(asdict, files))})
         elif not quiet or code is not ExitCode.DONE:
-            if report.advice is not None:
-                print_wrapped(report.advice)
-                print_line()
-            _print_report(report, ignored=catalog == "ignore")
+            _print_report(report, ignored=catalog == "ignore" and report.advice is None)
             _print_renames(report, renames)
             print_line()
-            lines = _conclude(report, nothing_written=nothing_written, rejects=rejects, missing=missing)
-            lines = [*lines, *[damage] * report.truncated] or [
-                "Nothing was imported." if code is ExitCode.BAD else "Done."
-            ]
-            if receipt is not None and written:
-                lines.append(f"To take this import back, run histio undo {show_file(receipt)} --url …")
-            for line in lines:
+            for each in files:
+                print_written(each)
+            print_wrapped(_say_what_is_done(report, code, nothing_written=nothing_written, damage=damage))
+            for line in _advise(report, rejects=rejects, missing=missing):
                 print_wrapped(line)
+            if receipt is not None and written:
+                print_wrapped(f"To take this import back:\n{undo}")
     return code
 
 
@@ -187,31 +190,46 @@ def _print_renames(report: histio.ImportReport, renames: Mapping[str, Mapping[st
                 print_line(f"No run names {escape(old)} as {escape(member)}.")
 
 
-def _conclude(
-    report: histio.ImportReport, *, nothing_written: bool, rejects: str | None, missing: str
-) -> list[str]:
-    """What was done, and what to do next.
+def _say_what_is_done(
+    report: histio.ImportReport, code: ExitCode, *, nothing_written: bool, damage: str
+) -> str:
+    if report.dry_run:
+        return "This was a dry run: nothing was written to the database."
+    if nothing_written:
+        return (
+            "Nothing was written, because runs or rows were rejected, and --atomic was used. "
+            "Withheld runs have no errors."
+        )
+    if code is ExitCode.BAD:
+        return "Nothing was imported."
+    if report.truncated:
+        return damage
+    return "Done, except for what was rejected." if code is ExitCode.REJECTS else "Done."
+
+
+def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -> list[str]:
+    """What to do next.
 
     Args:
         report: The report.
-        nothing_written: Whether nothing was written because runs were rejected.
         rejects: The file of ``--rejects``.
         missing: What to do about slugs of rows that do not exist.
     """
     lines = []
-    if report.dry_run:
-        lines.append("This was a dry run: nothing was written to the database.")
-    elif nothing_written:
+    if report.dry_run and (report.imported or report.updated):
         lines.append(
-            "Nothing was written, because runs or rows were rejected, and --atomic was used. "
-            "Withheld runs have no errors."
+            "To import, repeat the command without --dry-run. With --receipt FILE, histio undo can take the "
+            "import back."
         )
+    if report.advice is not None:
+        lines.append(_OPTION.sub(r"\1", report.advice))
     if report.advice is None and any(problem.code == "unknown-reference" for problem in report.problems):
         lines.append(missing)
     rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
-            f"The rejected {rejected} are in {show_file(rejects)}: correct them and import that file."
+            f"The rejected {rejected} are in {show_file(rejects)}. To mend them, run histio rejects "
+            f"{show_file(rejects)} --url …"
         )
     elif rejected and not report.dry_run and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")

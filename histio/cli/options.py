@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar
 import click
 
 from histio.cli.printing import Form, show_file
-from histio.cli.usage import UsageError
+from histio.cli.usage import FILES, UsageError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -94,7 +94,9 @@ def catalog_options(command: _Command) -> _Command:
     return create(update(with_catalog))  # type: ignore[return-value]
 
 
-strict_option = click.option("--strict", is_flag=True, help="Exit with code 1 for warnings too.")
+strict_option: Callable[[_Command], _Command] = click.option(
+    "--strict", is_flag=True, help="Exit with code 1 for warnings too."
+)
 
 
 def form_options(command: _Command) -> _Command:
@@ -142,10 +144,12 @@ def file_option(*names: str, **options: Any) -> Callable[[_Command], _Command]:
     return click.option(*names, callback=_check_files, **{"metavar": "FILE", **options})
 
 
-def _check_files(context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_check_file(context, each) for each in value)
-    return None if value is None else _check_file(context, value)
+def _check_files(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    given = value if isinstance(value, tuple) else () if value is None else (value,)
+    if isinstance(parameter, click.Argument):
+        context.meta.setdefault(FILES, []).extend(given)
+    checked = tuple(_check_file(context, each) for each in given)
+    return checked if isinstance(value, tuple) else next(iter(checked), None)
 
 
 def _check_file(context: click.Context, file: str) -> str:

@@ -21,7 +21,9 @@ from histio import (
     ReferencedRow,
     UndoReport,
 )
+from histio.files.urls import is_url
 from histio.kinds.account import Status
+from histio.mending.survey import Group
 from histio.redact import redact
 
 Content = Literal["runs", "rejects", "receipt", "report", "table"]
@@ -43,11 +45,12 @@ class WrittenFile:
 
 
 def find_written(files: Mapping[Content, str | None]) -> list[WrittenFile]:
-    """Those of the local *files*, by content, that exist."""
+    """Those of the *files*, by content, that exist; the size of a file at a URL is not known."""
+    found = {content: path for content, path in files.items() if path is not None and path != "-"}
     return [
-        WrittenFile(name_file(path), content, Path(path).stat().st_size)
-        for content, path in files.items()
-        if path is not None and Path(path).is_file()
+        WrittenFile(name_file(path), content, None if is_url(path) else Path(path).stat().st_size)
+        for content, path in found.items()
+        if is_url(path) or Path(path).is_file()
     ]
 
 
@@ -222,6 +225,29 @@ class FileDifferences:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectsOutput:
+    """What is wrong with rejects now.
+
+    Attributes:
+        file: The file of rejects.
+        rejected: The number of rejected runs, catalog rows and unreadable lines.
+        mended: How many of them have no problems any more.
+        left: How many of them have problems.
+        codes: The number of those that have problems of each code.
+        groups: Problems that are alike, those of the most runs first; at most the first 1,000 groups.
+        group_count: The number of all groups.
+    """
+
+    file: str
+    rejected: int
+    mended: int
+    left: int
+    codes: Mapping[str, int]
+    groups: tuple[Group, ...]
+    group_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportOutput:
     """An HTML report.
 
@@ -298,6 +324,7 @@ OUTPUTS: Mapping[str, tuple[type, ...]] = {
     "check": (CheckOutput,),
     "inspect": (Inspection,),
     "references": (ReferencesOutput,),
+    "rejects": (RejectsOutput,),
     "diff": (FileDifferences, StoredDifferences),
     "merge": (ExportOutput,),
     "audit": (AuditOutput,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,6 +19,9 @@ from histio.redact import redact
 _Result = TypeVar("_Result")
 
 _WIDTH = 80
+_WIDEST = 100
+"""Longer lines of sentences are hard to read."""
+
 _NARROW = 40
 _UNLIMITED_WIDTH = 10_000
 
@@ -56,8 +60,17 @@ def print_line(text: str = "", *, err: bool = False) -> None:
 
 
 def print_wrapped(text: str) -> None:
-    """Print sentences, wrapped to 80 columns."""
-    click.echo(click.wrap_text(text, width=_WIDTH))
+    """Print sentences, wrapped to the terminal or to 80 columns; a command, on a line below, stays whole."""
+    from rich.console import Console
+
+    console = Console()
+    sentences, *commands = text.split("\n")
+    width = min(console.width, _WIDEST) if console.is_terminal else _WIDTH
+    click.echo(
+        "\n".join(
+            [textwrap.fill(sentences, width, break_on_hyphens=False), *(f"  {each}" for each in commands)]
+        )
+    )
 
 
 def print_styled(*parts: tuple[str, str]) -> None:
@@ -158,7 +171,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, err
         table.add_column(Text(escape(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else escape(cell)) for cell in row))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    text = "\n".join(line.rstrip() for line in captured.get().splitlines())  # columns end with spaces
+    click.echo(text, err=err, color=console.is_terminal)
 
 
 @contextmanager

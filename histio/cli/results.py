@@ -92,6 +92,12 @@ def print_findings(
         _print_problems("Warnings", report.warnings, report.warning_count, err=err)
 
 
+def print_written(written: WrittenFile) -> None:
+    """Print the name of a file that was written, with its size."""
+    size = "" if written.bytes is None else f": {format_size(written.bytes)}"
+    print_line(f"Wrote {escape(written.file)}{size} ({written.content})")
+
+
 def print_counts(report: histio.ImportReport | histio.UndoReport, outcomes: Sequence[str]) -> None:
     """Print how many runs had each of the *outcomes*, by kind and in total."""
     counted = [*report.by_kind.items(), ("total", report)]
@@ -191,7 +197,7 @@ def _show_place(file: str, problem: histio.Problem) -> str:
 def print_export(
     report: histio.ExportReport, file: str, *, hint: str = "", digest_of: str = "runs", as_json: bool
 ) -> None:
-    """Print counts, problems, a *hint*, size, digest; on standard error if standard output has the runs."""
+    """Print counts, problems, size, digest, a *hint*; on standard error if standard output has the runs."""
     err = file == "-"
     if as_json:
         if not err:
@@ -207,8 +213,6 @@ def print_export(
     if report.skipped:
         print_line(f"\nRuns left out, because the format cannot hold them: {report.skipped:,}", err=err)
     print_findings(report, err=err)
-    if hint:
-        print_line(f"\n{hint}", err=err)
     target = "standard output" if err else show_file(file)
     print_line(f"\nWrote {target}: {format_size(report.bytes)}", err=err)
     print_line(f"Digest of the {digest_of} (sha256): {report.sha256}", err=err)
@@ -216,3 +220,5 @@ def print_export(
         print_line(f"Digest of the catalog (sha256): {report.catalog_sha256}", err=err)
     if report.header_sha256 is not None and not report.exported:  # all exports without runs have one sha256
         print_line(f"Digest of the header (sha256): {report.header_sha256}", err=err)
+    if hint:
+        print_line(f"\n{hint}", err=err)

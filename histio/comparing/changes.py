@@ -33,7 +33,8 @@ class Change:
             it. For a difference in order, the pointer leads to the ledger.
         a: The value or entry in *a*, as JSON; None: null, or *a* does not have it. For a difference in order,
             a list with the identity of each entry. A number that a double cannot hold is a string.
-        b: The same in *b*.
+        b: The value or entry in *b*, as JSON; None: null, or *b* does not have it. For a difference in order,
+            a list with the identity of each entry. A number that a double cannot hold is a string.
     """
 
     pointer: str
@@ -44,7 +45,12 @@ class Change:
         return self.describe("a", "b")
 
     def describe(self, a: str, b: str) -> str:
-        """One line with what differs; *a* and *b* are the names of the two histories."""
+        """One line with what differs.
+
+        Args:
+            a: The name of the first history, such as ``file``.
+            b: The name of the second history, such as ``database``.
+        """
         return f"{self.pointer}: {contrast(self.a, self.b, (a, b), none='nothing')}"
 
 

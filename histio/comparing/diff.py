@@ -13,7 +13,7 @@ from histio.comparing.pairs import pair_runs
 from histio.comparing.positions import Locator
 from histio.comparing.sorter import Positioned
 from histio.exporting.pages import export_runs
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
+from histio.files import FilePath, GiB, Limits, MiB
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.kinds.table import Kind
@@ -42,7 +42,12 @@ class Difference:
         return self.describe("a", "b")
 
     def describe(self, a: str, b: str) -> str:
-        """A text of one line or several; *a* and *b* are the names of the two histories."""
+        """A text of one line or several, with what differs.
+
+        Args:
+            a: The name of the first history, such as ``file``.
+            b: The name of the second history, such as ``database``.
+        """
         run = f"{self.kind} {self.uuid}"
         if self.only_in is not None:
             return f"{run}: only in {a if self.only_in == 'a' else b}"
@@ -55,9 +60,9 @@ def diff(
     b: FilePath | History,
     *,
     history: History | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Iterator[Difference]:
     """Compare two histories, and yield a `Difference` for each run that differs; memory is constant.
 
@@ -80,7 +85,7 @@ def diff(
         b: The other one.
         history: The kinds of run that files may hold. None: those of *a* or *b* if one is a history,
             otherwise the bundled kinds.
-        max_bytes: The maximum size of each uncompressed file.
+        max_bytes: The maximum size of each uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes.
         max_depth: The maximum depth of nested objects and lists in a run.
 

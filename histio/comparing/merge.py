@@ -12,11 +12,10 @@ from histio.doubles import find_rounded
 from histio.errors import ExportError
 from histio.exporting.pages import texts_of
 from histio.files import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_LINE_BYTES,
     FilePath,
+    GiB,
     Limits,
+    MiB,
     Predecessor,
     build_export_report,
     choose_format,
@@ -45,9 +44,9 @@ def merge(
     format: str | None = None,  # noqa: A002 - the word for it
     overwrite: bool = False,
     sealed: bool = False,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> ExportReport:
     """Write the runs of several files to one sealed file, in the order of exports; memory is constant.
 
@@ -68,11 +67,11 @@ def merge(
         follows: The ``sha256`` of the file that this one continues, for the stream's header. None: the file
             that the first of *paths* follows; if that is one of *paths*, the one that it follows, and so on.
         follows_header: The ``header_sha256`` of that file, for the header too. It tells files without runs
-            apart, which have the same ``sha256``.
+            apart, which have the same ``sha256``. None: the header has none.
         format: The format, such as ``jsonl.zst``. None: the one that the ending of *out* names, or a stream.
         overwrite: Whether to replace an existing file.
         sealed: Whether to refuse documents, and streams whose header has ``"sealed": false``.
-        max_bytes: The maximum size of each uncompressed file.
+        max_bytes: The maximum size of each uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes.
         max_depth: The maximum depth of nested objects and lists in a run.
 

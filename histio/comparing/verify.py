@@ -18,7 +18,7 @@ from histio.comparing.positions import Locator, Position
 from histio.exporting.pages import export_runs
 from histio.exporting.selection import Filters
 from histio.exporting.tally import ExportTally
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
+from histio.files import FilePath, GiB, Limits, MiB
 from histio.history import History
 from histio.importing.execute import open_look_ups
 from histio.kinds.mapping import key_attributes
@@ -34,9 +34,9 @@ def verify(
     history: History,
     /,
     *,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Iterator[Difference]:
     """Check that a database has all runs of a file; yield a `Difference` for each that is missing or differs.
 
@@ -48,7 +48,7 @@ def verify(
     Args:
         path: A file, as `History.import_file` takes it. If it has a run several times, the last one counts.
         history: The history whose database is compared.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of the uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes.
         max_depth: The maximum depth of nested objects and lists in a run.
 

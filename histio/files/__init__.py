@@ -2,7 +2,7 @@
 
 from histio.files.chain import Predecessor
 from histio.files.folders import open_source
-from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, Limits, check_positive
+from histio.files.limits import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, GiB, Limits, MiB, check_positive
 from histio.files.local import local_path
 from histio.files.reading import check_damage, check_follows, fail_if_damaged, reading
 from histio.files.rejects import open_rejects
@@ -16,7 +16,9 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_LINE_BYTES",
     "FilePath",
+    "GiB",
     "Limits",
+    "MiB",
     "Predecessor",
     "Source",
     "build_export_report",

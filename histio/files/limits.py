@@ -7,11 +7,17 @@ from dataclasses import asdict, dataclass
 
 from histio.wire import quote
 
-MAX_BYTES = 2**36
-"""The default limit for one file, in uncompressed bytes: 64 GiB."""
+MiB = 2**20
+"""The bytes of a mebibyte, to write sizes: ``10 * MiB``."""
 
-MAX_LINE_BYTES = 2**27
-"""The default limit for one run, in bytes: 128 MiB, about 400,000 ledger entries."""
+GiB = 2**30
+"""The bytes of a gibibyte, to write sizes: ``2 * GiB``."""
+
+MAX_BYTES = 64 * GiB
+"""The default limit for one file, in uncompressed bytes."""
+
+MAX_LINE_BYTES = 128 * MiB
+"""The default limit for one run, in bytes; it has room for about 400,000 ledger entries."""
 
 MAX_DEPTH = 64
 """The default limit for the depth of nested objects and lists. A run of the bundled kinds has four levels."""

@@ -7,32 +7,37 @@ import os
 import shutil
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from histio.files.targets import sync_folder
-from histio.files.temporaries import make_temporary_folder
+from histio.files.temporaries import make_temporary_folder, temporary_prefix
 from histio.files.urls import is_url, strip_file_scheme
 from histio.progress import before_last_step
 from histio.redact import strip_secrets
 from histio.wire import quote
+
+_INSIDE = "tables"
+"""The name from which temporary names in an existing folder are derived."""
 
 
 @contextmanager
 def new_folder(
     path: str | os.PathLike[str], *, overwrite: bool, replaceable: Collection[str]
 ) -> Iterator[Path]:
-    """Make a folder that gets the name *path* when the block has ended without an error.
+    """Make a folder of files that appear together when the block has ended without an error.
 
-    After an error, or if the process is killed, *path* is what it was before.
+    After an error, or if the process is killed, *path* is what it was before: a new folder gets its name, and
+    the files in an existing one get theirs, when all are on the disk.
 
     Args:
-        path: The folder to make; its parent exists. It may be an empty folder.
-        overwrite: Whether to replace a folder that has files.
-        replaceable: The names of the files that a folder may have to be replaced.
+        path: The folder; its parent exists.
+        overwrite: Whether to replace files in an existing folder.
+        replaceable: The names of the files that may be replaced; an existing folder has no others.
 
     Yields:
-        The folder in which the files are written, which has another name until the end.
+        The folder in which to write the files, which is a temporary one.
 
     Raises:
         FileExistsError: The folder has files, and *overwrite* is false.
@@ -41,18 +46,21 @@ def new_folder(
         OSError: The folder cannot be made.
     """
     place = _local(path)
-    _check(place, path, overwrite=overwrite, replaceable=replaceable)
-    with make_temporary_folder(place) as temporary:
+    existing = _Existing(place, os.fspath(path), replaceable, overwrite=overwrite)
+    is_new = existing.list() is None
+    with make_temporary_folder(place if is_new else place / _INSIDE) as temporary:
         try:
             yield temporary
             _sync(temporary)
             for announce in before_last_step:
                 announce()
-            _check(place, path, overwrite=overwrite, replaceable=replaceable)
-            _put_in_place(temporary, place, f"{temporary.name}-old")
+            left = existing.list()
+            if left is None:
+                temporary.rename(place)
+            else:
+                _move(temporary, place, left)
         except BaseException as error:
-            with suppress(OSError):
-                shutil.rmtree(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, OSError) and str(error.filename).startswith(str(temporary)):
                 error.filename = str(error.filename).replace(str(temporary), os.fspath(path), 1)
             raise
@@ -68,25 +76,38 @@ def _local(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _check(
-    place: Path, path: str | os.PathLike[str], *, overwrite: bool, replaceable: Collection[str]
-) -> None:
-    try:
-        status = place.stat()
-    except FileNotFoundError:
-        place.parent.stat()
-        return
-    name = os.fspath(path)
-    if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
-    existing = sorted(each.name for each in place.iterdir())
-    if existing and not overwrite:
-        raise FileExistsError(errno.EEXIST, "the folder is not empty", name)
-    others = [each for each in existing if each not in replaceable]
-    if others:
-        raise ValueError(
-            f"{name} has {quote(others[0])}, which is not one of the tables: choose another folder"
-        )
+@dataclass(frozen=True, slots=True)
+class _Existing:
+    """A folder that may exist; *name* is its path as it was passed."""
+
+    place: Path
+    name: str
+    replaceable: Collection[str]
+    overwrite: bool
+
+    def list(self) -> list[Path] | None:
+        """The files to replace; None: there is no folder.
+
+        Raises:
+            OSError: It cannot be written, or not without *overwrite*.
+            ValueError: It has files that are not *replaceable*.
+        """
+        try:
+            status = self.place.stat()
+        except FileNotFoundError:
+            self.place.parent.stat()
+            return None
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.name)
+        temporary = temporary_prefix(self.place / _INSIDE)
+        files = [file for file in sorted(self.place.iterdir()) if not file.name.startswith(temporary)]
+        if files and not self.overwrite:
+            raise FileExistsError(errno.EEXIST, "the folder is not empty", self.name)
+        for file in files:
+            if file.name not in self.replaceable:
+                text = f"has {quote(file.name)}, which is not one of the tables: choose another folder"
+                raise ValueError(f"{self.name} {text}")
+        return files
 
 
 def _sync(folder: Path) -> None:
@@ -97,18 +118,11 @@ def _sync(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _put_in_place(temporary: Path, place: Path, aside: str) -> None:
-    """Give *temporary* the name *place*; a folder of that name is moved *aside*, then removed."""
-    old = place.with_name(aside)
-    try:
-        place.rename(old)
-    except FileNotFoundError:
-        temporary.rename(place)
-        return
-    try:
-        temporary.chmod(stat.S_IMODE(old.stat().st_mode))
-        temporary.rename(place)
-    except BaseException:
-        old.rename(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)  # what is left, the next call removes
+def _move(temporary: Path, place: Path, old: Collection[Path]) -> None:
+    """Move the files of *temporary* to *place*, without the *old* ones: tables of both would not fit."""
+    for file in old:
+        file.unlink()
+    for file in temporary.iterdir():
+        file.rename(place / file.name)
+    temporary.rmdir()
+    sync_folder(place)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from histio.errors import ReceiptError
+from histio.files.appending import LineWriter
 from histio.files.decoding import NotJsonError, decode
 from histio.files.limits import MAX_DEPTH
 from histio.files.local import local_path
@@ -51,39 +52,9 @@ def receipt_path(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-class ReceiptWriter:
-    """Adds lines to a receipt, which are on disk when a method returns.
-
-    Args:
-        file: The open receipt, at its end.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def add(self, texts: Iterable[str]) -> None:
-        """Add a line for each JSON text. If one cannot be written, none is kept.
-
-        Raises:
-            OSError: They cannot be written.
-        """
-        before = self._file.tell()
-        try:
-            for text in texts:
-                self._file.write(f"{text}\n".encode())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except BaseException:
-            with suppress(OSError):
-                os.truncate(self._file.fileno(), before)
-            raise
-
-
 @contextmanager
-def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
+def open_receipt(path: Path, header: Header) -> Iterator[LineWriter]:
     """Open the receipt at *path* to add lines; create it if there is none.
-
-    A last line that a killed process has left incomplete is removed.
 
     Raises:
         ReceiptError: The file is no receipt, or one of another version or database.
@@ -96,9 +67,7 @@ def open_receipt(path: Path, header: Header) -> Iterator[ReceiptWriter]:
     with path.open("r+b", buffering=_CHUNK) as file, lock_or_fail(file, path):
         stored = _read_header(file)
         check_header(stored, header["version"], header["database"])
-        os.truncate(file.fileno(), _end_of_lines(file))
-        file.seek(0, os.SEEK_END)
-        yield ReceiptWriter(file)
+        yield LineWriter(file)
 
 
 def check_header(header: Header, version: str, database: str | None) -> None:
@@ -112,19 +81,6 @@ def check_header(header: Header, version: str, database: str | None) -> None:
     if None not in (header.get("database"), database) and header["database"] != database:
         hint = "if the database has moved, write null there"
         raise _error("The receipt is of another database", 1, "conflict", "/receipt/database", hint)
-
-
-def _end_of_lines(file: BinaryIO) -> int:
-    """Where the last complete line of *file* ends."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - _CHUNK)
-        file.seek(start)
-        at = file.read(end - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        end = start
-    return 0
 
 
 def _read_header(file: BinaryIO) -> dict[str, Any]:

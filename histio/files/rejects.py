@@ -81,8 +81,7 @@ class Rejects(Scratch):
         elif not self._is_carrying:
             self._write_carried()
         # The problems come first, so that people see them, however long the run is.
-        problems_text = json.dumps(listed, separators=(",", ":"))
-        self._file.write(f'{{"problems":{problems_text},{self._member(item)}}}\n'.encode())
+        self._file.write(f'{{"problems":{_encode(listed)},{self._member(item)}}}\n'.encode())
 
     def add_lines(self, data: bytes) -> None:
         """Write lines of runs, which another file of rejects has after its header."""
@@ -104,10 +103,16 @@ class Rejects(Scratch):
             item = _upgrade(item, item.version, self._versions)
         name, value = (item.kind, item.record) if isinstance(item, RawRun) else ("unreadable", item.text)
         # Values are kept as they were read: Python may write numbers differently.
-        # Lone surrogates can be written in ASCII only.
         original = item.text if isinstance(item, RawRun) else None
-        text = json.dumps(value, separators=(",", ":")) if original is None else compact(original)
-        return f'"{name}":{text}'
+        return f'"{name}":{_encode(value) if original is None else compact(original)}'
+
+
+def _encode(value: Any) -> str:
+    """Encode *value* as compact JSON; lone surrogates, which UTF-8 does not have, as escapes."""
+    try:
+        return encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
 
 
 def _place(row: RawRun) -> tuple[str, str, int]:

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 
 from histio.database.dialects import database_digest
 from histio.exporting.pages import read_known
-from histio.files.receipts import ReceiptWriter, open_receipt, receipt_path
+from histio.files.appending import LineWriter
+from histio.files.receipts import open_receipt, receipt_path
 from histio.importing.spool import Spool
 from histio.kinds.table import Kind, Table
 from histio.tuning import tuning, with_pauses
@@ -39,7 +40,7 @@ class Receipt(ExitStack):
         self._path = receipt_path(path)
         self._kinds = kinds
         self._version = version
-        self._writer: ReceiptWriter | None = None
+        self._writer: LineWriter | None = None
         self._transaction = 0
         self._noted: dict[tuple[str, Kind], Spool] = {}
 

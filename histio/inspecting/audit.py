@@ -9,16 +9,7 @@ from typing import Any
 from histio.bound import Bound
 from histio.exporting.ownerless import find_ownerless
 from histio.exporting.pages import export_runs
-from histio.files import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_LINE_BYTES,
-    FilePath,
-    Limits,
-    check_damage,
-    open_source,
-    reading,
-)
+from histio.files import FilePath, GiB, Limits, MiB, check_damage, open_source, reading
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.run import Run
@@ -33,9 +24,9 @@ def audit(
     /,
     *,
     history: History | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Iterator[Problem]:
     """Check numbers against the rules in the ``Meta.audits`` of their schemas, in constant memory.
 
@@ -47,7 +38,7 @@ def audit(
             input, or a folder with an export in parts; its runs of wrong form are ignored. Or a history,
             whose database is audited.
         history: Defines what a file may contain; None: the bundled kinds.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of the uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is ignored.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line is ignored.
 

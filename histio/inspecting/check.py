@@ -7,15 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from histio.errors import DocumentError
-from histio.files import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_LINE_BYTES,
-    FilePath,
-    Limits,
-    open_source,
-    reading,
-)
+from histio.files import FilePath, GiB, Limits, MiB, open_source, reading
 from histio.files.decoding import describe_repeated_name, find_line_numbers, find_repeated_names
 from histio.files.raw_runs import RawItem, RawRun, UnreadableLine
 from histio.files.reading import Reading
@@ -40,9 +32,9 @@ def check_file(
     catalog: OnCatalog = "ignore",
     truncate_times: bool = False,
     sealed: bool = False,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Iterator[Problem]:
     """Find every problem of a file, in its order and in constant memory; nothing is written anywhere.
 
@@ -61,7 +53,7 @@ def check_file(
         truncate_times: Whether to cut times to the digits of a second that their columns keep, with a warning
             for each. False: such a time is a problem. It has no effect without a database.
         sealed: Whether a document, and a stream whose header has ``"sealed": false``, are errors.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of the uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes.
         max_depth: The maximum depth of nested objects and lists in a run.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from histio.bound import Bound
 from histio.comparing.positions import Locator
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits, open_source, reading
+from histio.files import FilePath, GiB, Limits, MiB, open_source, reading
 from histio.files.documents import Document
 from histio.files.folders import Folder
 from histio.files.raw_runs import RawRun
@@ -61,9 +61,11 @@ class Inspection:
         most_used: By member, at most ten slugs that most records have, with the number of records.
         problems: How it breaks off, or disagrees with its seal.
         catalog: The number of catalog rows of each kind, by name; empty: it has no catalog.
-        catalog_sha256: The digest of its catalog rows; None: there are none, or as for ``sha256``.
+        catalog_sha256: The digest of its catalog rows; None: there are none, or some have text that is not
+            Unicode.
         header_sha256: The digest of its header, which tells files without runs apart; None: it is a document.
-        follows_header: The ``header_sha256`` of the file that it continues, if it states it.
+        follows_header: The ``header_sha256`` of the file that it continues, if it states it. None: the header
+            has none.
     """
 
     version: str
@@ -91,9 +93,9 @@ def inspect_file(
     /,
     *,
     history: History | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Inspection:
     """Find out what is in a file: versions, kinds, counts, times, slugs, and whether it is complete.
 
@@ -104,7 +106,7 @@ def inspect_file(
         path: A path, a URL (with ``histio[urls]``), an open binary file, or ``-`` for standard input. It may
             lead to a folder with an export in parts.
         history: Defines what the file may contain; None: the bundled kinds.
-        max_bytes: The maximum size of the uncompressed file; a larger file is refused.
+        max_bytes: The maximum size of the uncompressed file, in bytes; a larger file is refused.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is unreadable.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line is unreadable.
 

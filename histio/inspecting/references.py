@@ -11,16 +11,7 @@ from marshmallow import ValidationError
 from sqlalchemy.engine.default import DefaultDialect
 
 from histio.bound import Bound
-from histio.files import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_LINE_BYTES,
-    FilePath,
-    Limits,
-    check_damage,
-    open_source,
-    reading,
-)
+from histio.files import FilePath, GiB, Limits, MiB, check_damage, open_source, reading
 from histio.files.raw_runs import RawRun
 from histio.history import History
 from histio.importing.dependencies import Dependencies
@@ -67,7 +58,7 @@ class ReferencedRow:
     carried: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a plain dict, ready for JSON."""
+        """The row as a plain dict, ready for JSON."""
         return asdict(self)
 
 
@@ -76,9 +67,9 @@ def references(
     /,
     *,
     history: History | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> Iterator[ReferencedRow]:
     """List the rows that the runs of a file refer to, and whether they exist, in constant memory.
 
@@ -91,7 +82,7 @@ def references(
             lead to a folder with an export in parts.
         history: Defines what the file may contain; its database, if it has one, is searched for the rows.
             None: the bundled kinds, without a database.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of the uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is ignored.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line is ignored.
 

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from histio.files import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_LINE_BYTES,
-    FilePath,
-    Limits,
-    is_same_file,
-    list_files,
-    target,
-)
+from histio.files import FilePath, GiB, Limits, MiB, is_same_file, list_files, target
 from histio.history import History
 from histio.page.content import build_content
 from histio.page.gather import gather
@@ -33,9 +24,9 @@ def report_page(
     history: History | None = None,
     imported: ImportReport | None = None,
     overwrite: bool = False,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> None:
     """Write an HTML report about a file or a database, in constant memory.
 
@@ -55,7 +46,7 @@ def report_page(
             is named as that of the import.
         imported: The report of the import of the file: the report is about it. None: it is about the file.
         overwrite: Whether to replace an existing file.
-        max_bytes: The maximum size of each uncompressed file.
+        max_bytes: The maximum size of each uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream counts as invalid.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line counts as invalid.
 
@@ -65,10 +56,13 @@ def report_page(
         FileExistsError: *out* exists, and *overwrite* is false.
         ImportError: Jinja2 is not installed.
         OSError: A file cannot be read, or the report cannot be written.
+        TypeError: *history* is not a History; an AsyncHistory is not either.
         ValueError: *source* and *out* are the same file, two files are the same, there are no files, or a
             limit is not a positive integer.
     """
     load_jinja()
+    if not isinstance(history, History | None):
+        raise TypeError(f"history: pass a History, not {history!r}")
     limits = Limits(max_bytes, max_line_bytes, max_depth)
     contents = source if isinstance(source, History) else list_files(source)
     if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import re
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_UUID = re.compile(r"(?:&quot;)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:&quot;)?[,.;]?", re.IGNORECASE)
+"""A UUID with the marks around it."""
+
 _OPTION = re.compile(r"--[a-z][a-z-]*(?: [A-Z][A-Z:=]*)?|\w+=(?:&quot;\w+&quot;)?|histio [a-z]+")
 
 
@@ -19,7 +21,7 @@ class Html(str):
 
 
 def mark_up_text(text: str) -> Html:
-    """Keep each UUID on one line."""
+    """Keep each UUID on one line, with the marks around it."""
     return Html(_UUID.sub(r'<span class="whole">\g<0></span>', html.escape(text)))
 
 

@@ -111,27 +111,30 @@ def _label(report: ImportReport, tone: Tone) -> str:
 
 def _headline(report: ImportReport) -> str:
     """Such as ``6 of 7 runs rejected, 1 imported``."""
-    counts = {name: getattr(report, name) for name in ("rejected", *OUTCOMES) if getattr(report, name)}
-    total = sum(counts.values())
-    parts = [f"{format_count(number)}\N{NO-BREAK SPACE}{name}" for name, number in counts.items()]
-    if counts:
-        name, number = next(iter(counts.items()))
-        few = number == total == 1 or name != "rejected"
-        of = "All " if number == total > 1 else "" if few else f"{format_count(number)} of "
-        parts[0] = f"{of}{_count(number if few else total, 'run')} {name}"
-    if report.rejected and not has_written(report):
-        parts.append("nothing imported")
-    if report.skipped == total > 0:
-        parts.append("because they exist")
+    outcomes = ("rejected", *(name for name in OUTCOMES if name != "rejected"))
+    counts = [(name, getattr(report, name)) for name in outcomes if getattr(report, name)]
     rows = [
         f"{_count(_count_rows(report, name), 'catalog row')} {name}"
-        for name in ("rejected", "imported", "updated")
-        if _count_rows(report, name) and (name == "rejected" or not counts)
+        for name in (("rejected",) if counts else ("rejected", "imported", "updated"))
+        if _count_rows(report, name)
     ]
-    return (
-        ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in [*rows, *parts])
-        or "The file has no runs"
-    )
+    if not counts:
+        return ", ".join(rows) or "The file has no runs"
+    parts = [f"{format_count(number)}\N{NO-BREAK SPACE}{name}" for name, number in counts[1:]]
+    if report.rejected and not has_written(report):
+        parts.append("nothing imported")
+    elif counts[0][0] == "skipped":
+        parts.append("because they exist")
+    return ", ".join([_first_count(*counts[0], sum(number for _, number in counts)), *parts, *rows])
+
+
+def _first_count(outcome: str, number: int, total: int) -> str:
+    """How many of all runs have an *outcome*."""
+    if number == total > 1:
+        return f"All {_count(total, 'run')} {outcome}"
+    if outcome == "rejected" and total > 1:
+        return f"{format_count(number)} of {_count(total, 'run')} {outcome}"
+    return f"{_count(number, 'run')} {outcome}"
 
 
 def _count_rows(report: ImportReport, *outcomes: str) -> int:

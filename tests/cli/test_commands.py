@@ -119,7 +119,8 @@ def test_an_export_tells_counts_size_and_digest(home, run):
     assert (code, errors) == (0, "")
     assert re.search(r"production_run +5\nassembly_run +1\ntotal +6\n", printed)
     with History("sqlite:///bakery.db") as history:
-        assert printed.endswith(f"(sha256): {history.export_file('again.jsonl').sha256}\n")
+        assert f"(sha256): {history.export_file('again.jsonl').sha256}\n" in printed
+    assert printed.endswith("To see what an import would do:\n  histio import out.jsonl --url … --dry-run\n")
 
 
 @pytest.mark.parametrize(("option", "recipes"), [("--with-catalog", 1), ("--whole-catalog", 2)])
@@ -136,7 +137,7 @@ def test_an_export_in_parts_writes_a_folder(home, run, options):
     code, printed, errors = run(f"export parts {options} {BAKERY}")
     assert (code, errors) == (0, "")
     manifest = json.loads(Path("parts/manifest.json").read_bytes())
-    assert printed.endswith(f"Digest of the parts (sha256): {manifest['sha256']}\n")
+    assert f"\nDigest of the parts (sha256): {manifest['sha256']}\n" in printed
     assert run("merge parts -o merged.jsonl")[0] == run(f"export whole.jsonl {BAKERY}")[0] == 0
     assert run("diff merged.jsonl whole.jsonl")[0] == 0
     assert run(f"export parts {options} {BAKERY}")[0] == ExitCode.USAGE
@@ -349,7 +350,7 @@ def test_several_files_are_one_import(home, run):
     code, printed, _ = run(command)
     assert code == ExitCode.REJECTS
     assert f"{file}: /production_runs/1/recipe_slug: Recipe not found: gone" in printed
-    assert "run histio references FILE --url" in printed
+    assert "To list them:\n  histio references FILE --missing --url sqlite:///branch.db\n" in printed
     assert '"file":"new.json"' in Path("rejects.jsonl").read_text()
     page = Path("page.html").read_text().replace("<wbr>", "")
     assert f"{file} and 2 more" in page
@@ -470,7 +471,7 @@ def test_rejected_runs_are_told_by_code_with_hints_and_with_what_to_do(home, run
     assert "unknown-reference (2)" in printed
     assert "Recipe not found: cokies (did you mean cookies?), and 1 more like it" in printed
     assert "precision (1)" in printed
-    assert "correct them and import that file" in printed
+    assert "To mend them, run histio rejects rejects.jsonl" in " ".join(printed.split())
     mended = Path("rejects.jsonl").read_text().replace("cokies", "cookies").replace("0.00001", "0.0001")
     Path("rejects.jsonl").write_text(mended)
     assert run(f"import rejects.jsonl {BRANCH}")[0] == 0
@@ -572,7 +573,10 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
 def test_an_import_with_a_receipt_can_be_taken_back(home, run):
     code, printed, _ = run(f"import history.jsonl --receipt r.jsonl {BRANCH}")
     assert code == ExitCode.DONE
-    assert printed.endswith("Done.\nTo take this import back, run histio undo r.jsonl --url …\n")
+    assert printed.endswith(
+        "Wrote r.jsonl: 1.2 kB (receipt)\nDone.\n"
+        "To take this import back:\n  histio undo r.jsonl --url sqlite:///branch.db\n"
+    )
     before = kept("sqlite:///branch.db")
     code, printed, _ = run(f"undo r.jsonl --dry-run {BRANCH}")
     assert (code, "nothing was changed in the database" in printed) == (ExitCode.DONE, True)
@@ -987,6 +991,8 @@ def test_every_example_works(home, line, capsys, monkeypatch):
         Path("parts").rename("history")
     if words[:2] != ["export", "history.jsonl"]:
         Path("history.jsonl").write_bytes(Path("later.jsonl").read_bytes())
+    if words[0] == "rejects":
+        Path("rejects.jsonl").write_text('{"header": {"version": "1.0", "sealed": false}}\n')
     assert cli.main(words) == 0
     capsys.readouterr()
 

@@ -52,6 +52,8 @@ def made(tmp_path_factory):
     for name, runs in files.items():
         (folder / f"{name}.json").write_text(json.dumps(document(*runs)))
     (folder / "orders.json").write_text('{"version": "1.0", "orders": []}')
+    with History(f"sqlite:///{folder}/branch.db") as history:
+        history.import_file(folder / "wrong.json", rejects=folder / "rejected.jsonl", dry_run=True)
     whole = (folder / "history.jsonl").read_bytes()
     (folder / "cut.jsonl").write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
     return folder
@@ -154,6 +156,8 @@ OBJECTS = [
     (f"import empty.json {BRANCH}", 0),
     ("copy --from sqlite:///bakery.db --to sqlite:///branch.db", 0),
     ("copy --from sqlite:///bakery.db --to sqlite:///empty.db --create-catalog --dry-run", 0),
+    ("rejects rejected.jsonl", 3),
+    (f"rejects rejected.jsonl {BRANCH} --list", 3),
     ("inspect history.jsonl", 0),
     ("inspect catalog.jsonl", 0),
     ("inspect parts", 0),

@@ -70,7 +70,7 @@ def test_lines_are_compact_and_begin_with_the_problems(history, path):
     run = production_run(1, recipe_slug="stale", notes='"a" : [ 1 ]\n\\')
     for data in (json.dumps(document(run), indent=4).encode(), unsealed(line("production_run", run))):
         history.import_file(io.BytesIO(data), rejects=path)
-        _, text = path.read_text("ascii").splitlines()
+        _, text = path.read_text("utf-8").splitlines()
         assert list(json.loads(text)) == ["problems", "production_run"]
         assert text == json.dumps(json.loads(text), separators=(",", ":"))
         assert json.loads(text)["production_run"] == run

@@ -693,6 +693,23 @@ def test_a_killed_process_leaves_no_tables_and_the_next_call_removes_what_it_lef
     assert {file.name for file in tmp_path.iterdir()} == {"history.jsonl", "tables"}
 
 
+def test_what_a_killed_process_leaves_in_an_existing_folder_is_in_nobodys_way(tmp_path):
+    (tmp_path / "history.jsonl").write_bytes(stream_of(GIVEN))
+    (tmp_path / "tables").mkdir()
+    command = [sys.executable, "-c", KILLED, tmp_path / "history.jsonl", tmp_path / "tables"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    [left] = (tmp_path / "tables").iterdir()
+    assert left.name.startswith(".histio-tables-")
+    report = flatten(tmp_path / "history.jsonl", tmp_path / "tables")
+    assert {file.name for file in (tmp_path / "tables").iterdir()} == {*report.files}
+
+
+def test_tables_are_written_to_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = flattened(GIVEN, ".")
+    assert {file.name for file in Path().iterdir()} == {*report.files}
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_memory_does_not_grow_with_the_runs(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(parquet_files, "_BATCH", 50)
@@ -733,6 +750,7 @@ def test_the_command_names_what_it_wrote(capsys):
 @pytest.mark.usefixtures("home")
 def test_the_command_says_what_is_left_out(capsys):
     assert cli.main(["flatten", "invalid.jsonl", "--to", "tables"]) == 1
+    assert "To leave these out: --skip-invalid." in capsys.readouterr().err
     assert not Path("tables").exists()
     assert cli.main(["flatten", "invalid.jsonl", "--to", "tables", "--skip-invalid"]) == 3
     assert "Left out: 3, invalid or repeated." in capsys.readouterr().err

@@ -89,7 +89,7 @@ def problems(count, code="unknown-reference", *, more=0, **members):
         (
             ImportReport(imported=3, catalog={"recipe": Counts(imported=2, rejected=1)}),
             "Import incomplete",
-            "1 catalog row rejected, All 3 runs imported",
+            "All 3 runs imported, 1 catalog row rejected",
             "3 0 0 0",
         ),
         (

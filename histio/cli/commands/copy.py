@@ -8,7 +8,7 @@ import click
 
 import histio
 from histio.cli.filters import check_period, select_kinds
-from histio.cli.history import open_history
+from histio.cli.history import open_history, show_database
 from histio.cli.imports import (
     check_import_options,
     check_new_files,
@@ -25,6 +25,7 @@ from histio.cli.options import (
     json_option,
     quiet_option,
 )
+from histio.cli.printing import show_file
 from histio.cli.progress import progress_bar
 from histio.cli.usage import UsageError
 
@@ -108,6 +109,7 @@ def copy(
         atomic=options["atomic"],
         catalog=options["catalog"],
         missing=_MISSING,
+        undo=f"histio undo {show_file(options['receipt'] or '')}{show_database(target_url, history_name)}",
         quiet=quiet,
         as_json=as_json,
     )

@@ -126,7 +126,9 @@ def export(
     if not quiet or report.skipped:
         with report_unprintable("The export is done"):
             digest_of = "parts" if is_folder else "runs"
-            print_export(report, file, hint=_hint(history, report), digest_of=digest_of, as_json=as_json)
+            print_export(
+                report, file, hint=_hint(history, report, file), digest_of=digest_of, as_json=as_json
+            )
     return ExitCode.REJECTS if report.skipped else ExitCode.DONE
 
 
@@ -139,8 +141,12 @@ def _check_folder(file: str, file_format: str | None, differs_from: str | None) 
         raise UsageError(f"With --parts or --jobs, name a folder, not {show_file(file)}.")
 
 
-def _hint(history: histio.History, report: histio.ExportReport) -> str:
-    """How to export the catalog too, which a first export may need; later ones need it less."""
-    if report.catalog or report.unchanged or not (report.exported and history.catalog):
+def _hint(history: histio.History, report: histio.ExportReport, file: str) -> str:
+    """What to do next: to export the catalog too, which a first export may need, and to import the file."""
+    if not (report.exported or report.catalog) or file == "-":
         return ""
-    return "The file has no catalog: --with-catalog also exports the rows that runs name."
+    option = " --create-catalog" if report.catalog else ""
+    hint = f"To see what an import would do:\n  histio import {show_file(file)} --url …{option} --dry-run"
+    if report.catalog or report.unchanged or not history.catalog:
+        return hint
+    return f"The file has no catalog: --with-catalog also exports the rows that runs name.\n{hint}"

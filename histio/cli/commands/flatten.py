@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -85,7 +87,7 @@ def flatten(
       histio flatten --url sqlite:///bakery.db --to parquet --format parquet
     """
     open_needed = open_history if file is None else open_any_history
-    with open_needed(url, history_name) as history:
+    with open_needed(url, history_name) as history, _advise():
         report = histio.flatten(
             history if file is None else file,
             folder,
@@ -106,6 +108,17 @@ def flatten(
         else:
             _print_report(report, folder, for_excel=for_excel)
     return ExitCode.REJECTS if report.invalid else ExitCode.DONE
+
+
+@contextmanager
+def _advise() -> Iterator[None]:
+    """Say in this block what to do about invalid runs."""
+    try:
+        yield
+    except histio.DocumentError as error:
+        if any(problem.kind for problem in error.problems):
+            error.add_note("To leave these out: --skip-invalid.")
+        raise
 
 
 def _print_report(report: histio.FlattenReport, folder: str, *, for_excel: bool) -> None:

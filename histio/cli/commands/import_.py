@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import histio
-from histio.cli.history import open_history
+from histio.cli.history import open_history, show_database
 from histio.cli.imports import (
     check_import_options,
     check_new_files,
@@ -110,9 +110,10 @@ def import_(
                 report = history.import_parts(files[0], jobs=jobs, **given)
         has_page = page is not None and _write_page(files, page, history, report, force=force, limits=limits)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
-    missing = f"To list the missing slugs, run histio references {shown} --url …; create those rows"
+    database = show_database(url, history_name)
+    create = "Create the rows that are missing"
     if report.catalog and options["catalog"] == "ignore":
-        missing = f"{missing} with --create-catalog, as {shown} has a catalog"
+        create = f"{create} with --create-catalog, as {shown} has a catalog"
     damage = f"{shown} is damaged" if len(files) == 1 else "A file is damaged, as the warnings say"
     return print_import(
         report,
@@ -122,7 +123,9 @@ def import_(
         page=page if has_page else None,
         atomic=options["atomic"],
         catalog=options["catalog"],
-        missing=f"{missing}, or import again with --rename MEMBER:OLD=NEW.",
+        missing=f"{create}, or import again with --rename MEMBER:OLD=NEW. To list them:\n"
+        f"histio references {shown} --missing{database}",
+        undo=f"histio undo {show_file(options['receipt'] or '')}{database}",
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,

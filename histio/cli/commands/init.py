@@ -12,7 +12,7 @@ from histio.cli.exit_codes import ExitCode
 from histio.cli.history import open_history
 from histio.cli.options import database_options, json_option
 from histio.cli.outputs import InitOutput
-from histio.cli.printing import escape, print_json, print_line, print_wrapped, report_unprintable
+from histio.cli.printing import escape, pluralize, print_json, print_line, print_wrapped, report_unprintable
 from histio.cli.process import make_final
 
 
@@ -34,7 +34,7 @@ def init(url: str | None, history_name: str | None, *, as_json: bool) -> int:
         if as_json:
             print_json(asdict(InitOutput(created, existing)))
         elif created:
-            print_wrapped(f"Created {len(created)} tables: {', '.join(map(escape, created))}.")
+            print_wrapped(f"Created {pluralize(len(created), 'table')}: {', '.join(map(escape, created))}.")
         else:
             print_line("All tables exist already.")
     return ExitCode.DONE

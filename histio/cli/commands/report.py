@@ -18,7 +18,8 @@ from histio.cli.options import (
     limit_options,
 )
 from histio.cli.outputs import ReportOutput, find_written
-from histio.cli.printing import print_json, print_line, report_unprintable, show_file
+from histio.cli.printing import print_json, print_line, report_unprintable
+from histio.cli.results import print_written
 
 
 @click.command()
@@ -53,10 +54,13 @@ def report(
         source = history if file is None else file
         histio.report_page(source, output, history=history, overwrite=force, **limits)
     to_stdout = output == "-"
+    written = () if to_stdout else tuple(find_written({"report": output}))
     with report_unprintable("The page is written"):
         if not as_json:
-            target = "standard output" if to_stdout else show_file(output)
-            print_line(f"Wrote {target}.", err=to_stdout)
+            if to_stdout:
+                print_line("Wrote standard output.", err=True)
+            for each in written:
+                print_written(each)
         elif not to_stdout:
-            print_json(asdict(ReportOutput(tuple(find_written({"report": output})))))
+            print_json(asdict(ReportOutput(written)))
     return ExitCode.DONE

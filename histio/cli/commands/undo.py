@@ -50,7 +50,10 @@ def _conclude(report: histio.UndoReport) -> str:
     if not report.by_kind:
         return "There is nothing to take back: the receipt has no lines."
     if report.dry_run:
-        return "This was a dry run: nothing was changed in the database."
+        return (
+            "This was a dry run: nothing was changed in the database. To take the import back, repeat the "
+            "command without --dry-run."
+        )
     if report.left:
         return "Done, except for what was left. Solve its problems, and repeat the command."
     return "Done."

@@ -38,6 +38,10 @@ def create_engine(url: str | sa.URL, **options: Any) -> Engine:
 
     On SQLite, foreign keys are enforced, and transactions begin when SQLAlchemy begins them: the driver would
     begin them later, and RELEASE SAVEPOINT would commit.
+
+    Args:
+        url: The URL of the database, such as ``sqlite:///bakery.db``.
+        options: The options of SQLAlchemy's `create_engine`.
     """
     engine = sa.create_engine(url, **options)
     set_up(engine)

@@ -37,7 +37,9 @@ class Duration(WireField):
     zero, ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
 
     Args:
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     definition: str | None = "duration"

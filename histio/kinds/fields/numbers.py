@@ -46,7 +46,9 @@ class Integer(WireField):
     Args:
         minimum: The least value; None: what the column holds.
         maximum: The greatest value; None: what the column holds.
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -106,10 +108,13 @@ class FixedDecimal(WireField):
     Args:
         precision: Significant digits; None: the column's.
         scale: Digits after the point; None: the column's.
-        minor_units: The column is an integer that counts parts of this many digits: 2 for cents.
-        positive: Zero is out of range.
-        signed: A minus sign is allowed.
-        kwargs: The options of `WireField`.
+        minor_units: The column is an integer that counts parts of this many digits: 2 for cents. None: it has
+            the decimal itself.
+        positive: Whether zero is out of range.
+        signed: Whether a minus sign is allowed.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -236,7 +241,9 @@ class Number(WireField):
     As in most languages, an integer beyond 2**53 is read as the nearest double.
 
     Args:
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Not a finite number."}
@@ -265,7 +272,9 @@ class Boolean(WireField):
     """True or false.
 
     Args:
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Not true or false."}

@@ -42,11 +42,14 @@ class Slug(SlugText):
         text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
             False: they are slugs, of at most 200 characters.
         agrees: A relationship of the run and of the related row that should lead to the same row; if it does
-            not, the import warns of a ``mismatched-reference``.
-        choice: A name that several references share; exactly one of them is not null in a record.
+            not, the import warns of a ``mismatched-reference``. None: nothing is compared.
+        choice: A name that several references share; exactly one of them is not null in a record. None: this
+            one is none of several.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import warns
             if no such row exists any more; None: it does not look.
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
 
     Attributes:
         alternatives: The other slugs of the same relationship that exports write; the schema sets them.
@@ -258,7 +261,8 @@ class RunRef(Slug):
             members identify the run.
         form: How a text column stores the UUID: ``"hyphenated"``, or ``"hex"``, which is 32 digits without
             hyphens. None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
-        kwargs: The options of `Slug`.
+        kwargs: ``agrees`` and ``choice`` as `Slug` takes them, and the options of any marshmallow field, such
+            as ``required``, ``allow_none`` and ``data_key``.
     """
 
     _advice = "name the UUID with key=, or write Slug(…, key=…) for a run with another identity"

@@ -15,8 +15,20 @@ class SlugList(Slug):
     """The natural keys of all rows that are related by an association table, sorted.
 
     Args:
-        relationship: A relationship over an association table that has no model of its own.
-        kwargs: The options of `Slug`.
+        relationship: A relationship over an association table that has no model of its own. None: not
+            possible, as a list is always of related rows.
+        key: The related model's attribute that has the key; a dotted path follows relationships. A tuple is a
+            key of several columns, which is an object in JSON, with a member for each.
+        fallback: Further keys, in which an import looks if no row has the value in *key*. Exports always
+            write *key*.
+        text: Whether keys may be any text, with tabs, newlines and white space at the ends, of any length.
+            False: they are slugs, of at most 200 characters.
+        agrees: A relationship of the run and of the related rows that should lead to the same row; if it does
+            not, the import warns of a ``mismatched-reference``. None: nothing is compared.
+        choice: A name that several references share; exactly one of them is not null in a record. None: this
+            one is none of several.
+        snapshot_of: Not used: a list is always of related rows. None.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"list": "Not a list.", "twice": "Holds {value} twice."}

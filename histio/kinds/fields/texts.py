@@ -35,7 +35,9 @@ class Text(WireField):
 
     Args:
         max_length: The maximum length in code points. None: that of the column.
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -112,7 +114,9 @@ class RunUUID(WireField):
     Args:
         form: How a text column stores it: ``"hyphenated"``, or ``"hex"``, which is 32 digits without hyphens.
             None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     definition: str | None = "uuid"
@@ -190,7 +194,9 @@ class Choice(WireField):
 
     Args:
         choices: The texts; empty: those of the column.
-        kwargs: The options of `WireField`.
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Must be one of: {choices}."}
@@ -245,6 +251,11 @@ class Json(WireField):
     equal to 2, as in JSON Schema. SQL's NULL and JSON's null are the same. Null is allowed unless
     ``allow_none=False``. Strings and names hold no NUL and no lone surrogate. Numbers with a point or an
     exponent are doubles; others in a file are a ``precision`` problem. Integers have any number of digits.
+
+    Args:
+        description: The meaning of the member, for the JSON Schema.
+        example: A value in its JSON form, for the JSON Schema.
+        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
     """
 
     definition: str | None = "json"

@@ -1,0 +1,1 @@
+"""Mend what an import has rejected: find what is wrong, correct it, and write what can be imported."""

@@ -1,0 +1,68 @@
+"""The text of a line that people edit, and the line that their text becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from histio.files.decoding import NotJsonError, decode
+from histio.files.json_text import compact, indent, split_members
+from histio.mending.lines import PROBLEMS, UNREADABLE, read_line
+from histio.report import Problem
+
+
+def text_to_edit(line: str, problems: Iterable[Problem], max_depth: int) -> str:
+    """The text in which people edit a *line*: indented JSON, *problems* first; or what is unreadable."""
+    read = read_line(line, max_depth)
+    if read.kind is None:
+        return f"{line}\n"
+    if read.kind == UNREADABLE and isinstance(read.value, str):
+        return f"{read.value}\n"
+    listed = json.dumps([dict(_tell(problem)) for problem in problems])
+    members = {PROBLEMS: listed, **_without_problems(line)}
+    return f"{indent(_object(members))}\n"
+
+
+def _tell(problem: Problem) -> Iterator[tuple[str, Any]]:
+    """What people need to know of a *problem*."""
+    for name in ("message", "hint", "pointer"):
+        value = getattr(problem, name)
+        if value:
+            yield name, value
+
+
+def line_from(edited: str, max_depth: int) -> str:
+    """The line that people mean by the *edited* text. Text that is not JSON becomes an unreadable line."""
+    text = edited.removeprefix("\ufeff").strip()
+    try:
+        members = decode(text, max_depth)
+    except NotJsonError:
+        return json.dumps({UNREADABLE: text})
+    return without_problems(text) if isinstance(members, dict) else compact(text)
+
+
+def without_problems(line: str) -> str:
+    """A *line*, which is a JSON object, as compact JSON without the problems."""
+    return compact(_object(_without_problems(line)))
+
+
+def describe_syntax_error(edited: str, max_depth: int) -> str | None:
+    """Why the *edited* text is not JSON, with the line and the column; None: it is JSON."""
+    text = edited.removeprefix("\ufeff")
+    try:
+        json.loads(text)
+        decode(text, max_depth)
+    except json.JSONDecodeError as error:
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        return str(error)
+    return None
+
+
+def _without_problems(line: str) -> dict[str, str]:
+    return {name: text for name, text in split_members(line).items() if name != PROBLEMS}
+
+
+def _object(members: dict[str, str]) -> str:
+    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in members.items())}}}"
