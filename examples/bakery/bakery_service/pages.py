@@ -58,14 +58,20 @@ MESSAGES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "The service is busy. Nothing was done. Try again in a few seconds.",
 }
 
-KINDS = {"production_run": "Bakes", "tasting": "Tastings", "recipe": "Recipes", "pastry": "Pastries"}
+SINGULAR = {"production_run": "Bake", "tasting": "Tasting", "recipe": "Recipe", "pastry": "Pastry"}
+PLURAL = {"production_run": "Bakes", "tasting": "Tastings", "recipe": "Recipes", "pastry": "Pastries"}
 
 environment = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined
 )
 environment.trim_blocks = environment.lstrip_blocks = True
 environment.filters["when"] = lambda text: dt.datetime.fromisoformat(text).strftime("%-d %B %Y, %H:%M UTC")
-environment.filters |= {"by_code": group_by_code, "by_run": group_by_run, "plural": KINDS.get}
+environment.filters |= {
+    "by_code": group_by_code,
+    "by_run": group_by_run,
+    "singular": SINGULAR.get,
+    "plural": PLURAL.get,
+}
 templates = Jinja2Templates(env=environment)
 router = APIRouter()
 log = logging.getLogger("bakery")
@@ -244,9 +250,10 @@ async def preview_undo(request: Request, bakery: TheBakery, found: OfPath) -> Re
 
 @router.post("/imports/{identity}/undo")
 async def undo(bakery: TheBakery, found: OfPath) -> Response:
-    """Take back what the receipt says."""
-    report = await bakery.history.undo(found.receipt)
-    found.undo(report.to_dict())
+    """Take back what the receipt says. A second time, only what the first has left."""
+    if found.undone is None or found.undone["left"]:
+        report = await bakery.history.undo(found.receipt)
+        found.undo(report.to_dict())
     return RedirectResponse(f"/imports/{found.id}", 303)
 
 

@@ -26,7 +26,7 @@ from bakery_service.history import CATALOG, KINDS, VERSION
 from bakery_service.models import Bake, Base, Recipe
 from bakery_service.transfer import Limits
 
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).parents[3] / "tests" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = shutil.which("chromium")
 HOSTILE = """<img src=x onerror="alert('name')"> & {{ 7 * 7 }} 'quoted'"""
 HOSTILE_FILE = (
@@ -299,7 +299,7 @@ def hostile() -> bytes:
 def audit() -> Any:
     """Looks at a page as axe-core does, at the width that it has."""
     if not AXE.exists():
-        give_up("axe-core is not installed: run `npm ci --prefix examples/bakery/tests`")
+        give_up("axe-core is not installed: run `npm ci --prefix tests/page`")
     axe = AXE.read_text("utf-8")
 
     def audit(page: Page) -> None:

@@ -153,6 +153,15 @@ async def test_an_undo_leaves_what_was_changed_since_and_can_be_repeated(start):
     assert (service.count(), service.count(Recipe)) == (0, 0)
 
 
+async def test_an_undo_that_is_sent_twice_is_done_once(start):
+    service = await start()
+    url = await service.uploaded()
+    await service.client.post(url + CREATE, headers=HERE)
+    for _ in range(2):
+        assert (await service.client.post(f"{url}/undo", headers=HERE)).status_code == 303
+        assert "34 removed" in (await service.client.get(url)).text
+
+
 async def test_an_upload_expires_and_its_page_says_so(start):
     service = await start(Limits(kept=0.2))
     url = await service.uploaded()

@@ -17,7 +17,7 @@ from shop.history import history
 @transaction.non_atomic_requests
 def download(_request: HttpRequest) -> HttpResponse:
     """All bakes, with their recipes. The file is complete before the first byte of it is sent."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - FileResponse closes it
+    file = tempfile.TemporaryFile()
     history().export_file(file, format="jsonl", catalog="used")
     file.seek(0)
     return FileResponse(file, as_attachment=True, filename="history.jsonl")
