@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import itertools
 import os
-import time
-import traceback
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
-from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from typing import Any, Generic, Literal, Self, TypeAlias, Unpack, cast, overload
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -31,12 +27,19 @@ from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
 from histio.redact import quote_redacted, redact
 from histio.report import ExportReport, ImportReport, Problem, UndoReport
-from histio.tuning import tuned, tuning
-from histio.typing import HistoryDocument
+from histio.typing import (
+    AssemblyRunRecord,
+    BundledKinds,
+    CompleteHistory,
+    Document,
+    DocumentOptions,
+    IterationOptions,
+    Kinds_co,
+    ProductionRunRecord,
+)
 
 try:
-    # Before version 2.1, SQLAlchemy reports that it is missing only when it is used.
-    import greenlet  # type: ignore[import-untyped]
+    # Before version 2.1, SQLAlchemy reports that greenlet is missing only when it is used.
     from sqlalchemy.ext import asyncio as sa_asyncio
     from sqlalchemy.ext.asyncio import (
         AsyncConnection,
@@ -45,6 +48,8 @@ try:
         async_scoped_session,
         async_sessionmaker,
     )
+
+    from histio.greenlets import in_greenlet, iterate_by_page
 except ImportError as _error:
     _missing: ImportError | None = _error
 else:
@@ -53,18 +58,8 @@ else:
 AsyncBorrowedSession: TypeAlias = "AsyncSession | async_scoped_session[Any] | AsyncConnection"
 AsyncBind: TypeAlias = "str | sa.URL | AsyncEngine | async_sessionmaker[Any] | AsyncBorrowedSession | None"
 
-_SLICE = 0.02
-"""The time after which other tasks of the event loop run, in seconds."""
 
-_PAGE = 100
-_BATCH = 200
-"""The maximum of runs in a page and in a batch, which are read and written without a pause."""
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class AsyncHistory:
+class AsyncHistory(Generic[Kinds_co]):
     """A `History` for applications that use SQLAlchemy's asyncio extension: its methods are awaited.
 
     The database is awaited. Other work uses the processor; between two runs, it lets other tasks run at least
@@ -102,6 +97,27 @@ class AsyncHistory:
         ImportError: greenlet is not installed: install ``histio[asyncio]``.
     """
 
+    @overload
+    def __init__(
+        self: AsyncHistory[BundledKinds],
+        bind: AsyncBind = None,
+        /,
+        *,
+        version: str | None = None,
+        upgrades: Upgrades | None = None,
+        values: Constants | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsyncHistory[object],
+        bind: AsyncBind = None,
+        /,
+        *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
+        version: str | None = None,
+        upgrades: Upgrades | None = None,
+        values: Constants | None = None,
+    ) -> None: ...
     def __init__(
         self,
         bind: AsyncBind = None,
@@ -158,6 +174,20 @@ class AsyncHistory:
         """
         return self._history.json_schema(openapi=openapi)
 
+    @overload
+    async def export_document(  # type: ignore[overload-overlap]
+        self: AsyncHistory[BundledKinds],
+        *,
+        kinds: None = None,
+        **options: Unpack[DocumentOptions[AsyncBorrowedSession]],
+    ) -> CompleteHistory: ...
+    @overload
+    async def export_document(
+        self,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        **options: Unpack[DocumentOptions[AsyncBorrowedSession]],
+    ) -> dict[str, Any]: ...
     async def export_document(
         self,
         *,
@@ -170,7 +200,7 @@ class AsyncHistory:
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Export runs as one document, ready for `json.dump`.
 
         Args:
@@ -198,7 +228,7 @@ class AsyncHistory:
             ExportError: The format cannot hold some rows; the error lists them all.
             ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
-        return await _in_greenlet(
+        return await in_greenlet(
             self._history.export_document,
             kinds=kinds,
             since=since,
@@ -285,7 +315,7 @@ class AsyncHistory:
             FileExistsError: The file exists, and *overwrite* is False.
             ValueError: *catalog* is something else, or the history has no catalog kinds.
         """
-        return await _in_greenlet(
+        return await in_greenlet(
             self._history.export_file,
             path,
             kinds=kinds,
@@ -306,6 +336,24 @@ class AsyncHistory:
             session=self._sync(session),
         )
 
+    @overload
+    def iter_runs(  # type: ignore[overload-overlap]
+        self: AsyncHistory[BundledKinds],
+        kind: Literal["production_run"],
+        /,
+        **options: Unpack[IterationOptions[AsyncBorrowedSession]],
+    ) -> AsyncGenerator[ProductionRunRecord, None]: ...
+    @overload
+    def iter_runs(  # type: ignore[overload-overlap]
+        self: AsyncHistory[BundledKinds],
+        kind: Literal["assembly_run"],
+        /,
+        **options: Unpack[IterationOptions[AsyncBorrowedSession]],
+    ) -> AsyncGenerator[AssemblyRunRecord, None]: ...
+    @overload
+    def iter_runs(
+        self, kind: str, /, **options: Unpack[IterationOptions[AsyncBorrowedSession]]
+    ) -> AsyncGenerator[dict[str, Any], None]: ...
     def iter_runs(
         self,
         kind: str,
@@ -317,7 +365,7 @@ class AsyncHistory:
         where: sa.ColumnElement[bool] | None = None,
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
-    ) -> AsyncGenerator[dict[str, Any], None]:
+    ) -> AsyncGenerator[Any, None]:
         """Iterate over the records of one kind, in the order of exports and in constant memory.
 
         The connection is held until the iterator is exhausted or closed. If a loop may end early, write
@@ -351,11 +399,11 @@ class AsyncHistory:
             exact=exact,
             session=self._sync(session),
         )
-        return _by_page(cast("Generator[dict[str, Any], None, None]", runs))
+        return iterate_by_page(cast("Generator[dict[str, Any], None, None]", runs))
 
     async def import_document(
         self,
-        document: dict[str, Any] | HistoryDocument,
+        document: Document,
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",
@@ -406,7 +454,7 @@ class AsyncHistory:
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
-        return await _in_greenlet(
+        return await in_greenlet(
             self._history.import_document,
             document,
             kinds=kinds,
@@ -515,7 +563,7 @@ class AsyncHistory:
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
-        return await _in_greenlet(
+        return await in_greenlet(
             self._history.import_file,
             path,
             kinds=kinds,
@@ -568,7 +616,7 @@ class AsyncHistory:
             sqlalchemy.exc.DBAPIError: No run is at fault, such as a lost connection, a lock timeout or a full
                 disk.
         """
-        return await _in_greenlet(self._history.undo, receipt, dry_run=dry_run, session=self._sync(session))
+        return await in_greenlet(self._history.undo, receipt, dry_run=dry_run, session=self._sync(session))
 
     async def check(
         self,
@@ -599,7 +647,7 @@ class AsyncHistory:
             ValueError: *catalog* has another value, or is not ``ignore`` although this history has no catalog
                 kinds.
         """
-        return await _in_greenlet(
+        return await in_greenlet(
             self._history.check,
             document,
             catalog=catalog,
@@ -625,7 +673,7 @@ class AsyncHistory:
             session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
                 it. None: the bound database.
         """
-        return await _in_greenlet(self._history.explain, session=self._sync(session))
+        return await in_greenlet(self._history.explain, session=self._sync(session))
 
     def _sync(self, session: AsyncBorrowedSession | None) -> Session | Connection | None:
         """The session to pass to the `History`: *session*, or else the session that this was bound to."""
@@ -649,60 +697,6 @@ class _SyncSessions(sessionmaker[Session]):
     def __call__(self, **options: Any) -> Session:
         session: AsyncSession = self._maker(**options)
         return session.sync_session
-
-
-async def _in_greenlet(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-    """Run *work* in a greenlet, in which SQLAlchemy can await its drivers, and return the result."""
-    # The session only provides the greenlet. It has no database, so there is nothing to close.
-    try:
-        return await AsyncSession().run_sync(lambda _session: _with_pauses(work, *args, **options))
-    except asyncio.CancelledError as error:
-        # A closed SQLite database keeps its locks until its last cursor is gone, which frames still hold.
-        traceback.clear_frames(error.__traceback__)
-        raise
-
-
-def _with_pauses(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-    """Run *work* in the current greenlet, and let other tasks of the event loop run at every pause."""
-    own, last = greenlet.getcurrent(), time.monotonic()
-
-    def pause() -> None:
-        nonlocal last
-        # A callback may have started other work, in a thread that has inherited the context.
-        if time.monotonic() - last >= _SLICE and greenlet.getcurrent() is own:
-            sa.util.await_only(asyncio.sleep(0))
-            last = time.monotonic()
-
-    sizes = tuning()
-    with tuned(pause=pause, page=min(sizes.page, _PAGE), batch=min(sizes.batch, _BATCH)):
-        return work(*args, **options)
-
-
-async def _by_page(
-    runs: Generator[dict[str, Any], None, None],
-) -> AsyncGenerator[dict[str, Any], None]:
-    try:
-        more = True
-        while more:
-            page, fault = await _in_greenlet(_next_page, runs)
-            for run in page:
-                yield run
-            if fault is not None:
-                raise fault
-            more = bool(page)
-    finally:
-        await _in_greenlet(runs.close)
-
-
-def _next_page(runs: Generator[dict[str, Any], None, None]) -> tuple[list[dict[str, Any]], Exception | None]:
-    """The next runs, and the exception that was raised after them, or None."""
-    page: list[dict[str, Any]] = []
-    try:
-        for run in itertools.islice(runs, tuning().page):
-            page.append(run)  # noqa: PERF402 - runs before an error are kept
-    except Exception as error:  # noqa: BLE001 - raised again after the page
-        return page, error
-    return page, None
 
 
 def create_async_engine(url: str | sa.URL, **options: Any) -> AsyncEngine:

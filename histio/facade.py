@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import os
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ from histio.models import AssemblyRun, ProductionRun
 from histio.records import RunSchema
 from histio.report import Problem
 from histio.schemas import AssemblyRunSchema, ProductionRunSchema
-from histio.typing import HistoryDocument
+from histio.typing import AssemblyHistory, Document, ProductionHistory
 
 _configured: History | None = None
 
@@ -62,8 +62,8 @@ def export_production_history(
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
     session: BorrowedSession | None = None,
-) -> dict[str, Any]:
-    """Export production runs as a document, sorted by time.
+) -> ProductionHistory:
+    """Export production runs as a document, a dict, sorted by time.
 
     Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
     in SQLite with more digits than its column's scale, their number is logged as a warning.
@@ -81,11 +81,12 @@ def export_production_history(
         ExportError: The format cannot hold some rows; the error lists them all.
     """
     where = None if recipe_id is None else ProductionRun.recipe_id == recipe_id
-    return _export(ProductionRunSchema, where, start_date, end_date, session)
+    document = _export(ProductionRunSchema, where, start_date, end_date, session)
+    return cast("ProductionHistory", document)
 
 
 def import_production_history(
-    data: dict[str, Any] | HistoryDocument,
+    data: Document,
     *,
     skip_duplicates: bool = True,
     session: BorrowedSession | None = None,
@@ -110,8 +111,8 @@ def export_assembly_history(
     start_date: dt.date | None = None,
     end_date: dt.date | None = None,
     session: BorrowedSession | None = None,
-) -> dict[str, Any]:
-    """Export assembly runs as a document, sorted by time.
+) -> AssemblyHistory:
+    """Export assembly runs as a document, a dict, sorted by time.
 
     Values are exported as SQLAlchemy reads them. Where the database stores another value, such as a decimal
     in SQLite with more digits than its column's scale, their number is logged as a warning.
@@ -129,11 +130,12 @@ def export_assembly_history(
         ExportError: The format cannot hold some rows; the error lists them all.
     """
     where = None if finished_good_id is None else AssemblyRun.finished_good_id == finished_good_id
-    return _export(AssemblyRunSchema, where, start_date, end_date, session)
+    document = _export(AssemblyRunSchema, where, start_date, end_date, session)
+    return cast("AssemblyHistory", document)
 
 
 def import_assembly_history(
-    data: dict[str, Any] | HistoryDocument,
+    data: Document,
     *,
     skip_duplicates: bool = True,
     session: BorrowedSession | None = None,

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any, Self
+from typing import Any, Generic, Literal, Self, Unpack, overload
 
 import sqlalchemy as sa
 
@@ -34,13 +34,22 @@ from histio.kinds.versions import Upgrades
 from histio.progress import Report
 from histio.records import CatalogSchema, RunSchema
 from histio.report import ExportReport, ImportReport, Problem, UndoReport
-from histio.typing import HistoryDocument
+from histio.typing import (
+    AssemblyRunRecord,
+    BundledKinds,
+    CompleteHistory,
+    Document,
+    DocumentOptions,
+    IterationOptions,
+    Kinds_co,
+    ProductionRunRecord,
+)
 from histio.workers import pickle_history
 
 _log = logging.getLogger("histio")
 
 
-class History:
+class History(Generic[Kinds_co]):
     """The runs of an application: export them, import them, and check documents before an import.
 
     A history is immutable, and safe to share between threads unless *bind* is not.
@@ -80,6 +89,29 @@ class History:
     bound: Bound
     """The kinds, the format and the database of this history. Internal: it may change without notice."""
 
+    @overload
+    def __init__(
+        self: History[BundledKinds],
+        bind: Bind = None,
+        /,
+        *,
+        version: str | None = None,
+        upgrades: Upgrades | None = None,
+        values: Constants | None = None,
+        location: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: History[object],
+        bind: Bind = None,
+        /,
+        *kinds: type[RunSchema],
+        catalog: Sequence[type[CatalogSchema]] | None = None,
+        version: str | None = None,
+        upgrades: Upgrades | None = None,
+        values: Constants | None = None,
+        location: str | None = None,
+    ) -> None: ...
     def __init__(
         self,
         bind: Bind = None,
@@ -143,6 +175,17 @@ class History:
         schema = copy.deepcopy(self.bound.gate.schema)
         return to_openapi(schema) if openapi else schema
 
+    @overload
+    def export_document(  # type: ignore[overload-overlap]
+        self: History[BundledKinds],
+        *,
+        kinds: None = None,
+        **options: Unpack[DocumentOptions[BorrowedSession]],
+    ) -> CompleteHistory: ...
+    @overload
+    def export_document(
+        self, *, kinds: str | Sequence[str] | None = None, **options: Unpack[DocumentOptions[BorrowedSession]]
+    ) -> dict[str, Any]: ...
     def export_document(
         self,
         *,
@@ -155,7 +198,7 @@ class History:
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: BorrowedSession | None = None,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Export runs as one document, ready for `json.dump`.
 
         Args:
@@ -186,13 +229,7 @@ class History:
         return export_document(
             self.bound,
             select_kinds(
-                self.bound,
-                kinds,
-                where,
-                may_be_empty=catalog == "all",
-                since=since,
-                until=until,
-                changed_since=changed_since,
+                self.bound, kinds, where, since, until, changed_since, may_be_empty=catalog == "all"
             ),
             catalog=catalog,
             exported_at=exported_at,
@@ -275,13 +312,7 @@ class History:
         return export_file(
             self.bound,
             select_kinds(
-                self.bound,
-                kinds,
-                where,
-                may_be_empty=catalog == "all",
-                since=since,
-                until=until,
-                changed_since=changed_since,
+                self.bound, kinds, where, since, until, changed_since, may_be_empty=catalog == "all"
             ),
             path,
             catalog=catalog,
@@ -382,13 +413,7 @@ class History:
             TimeoutError: *executor* starts no task.
         """
         selection = select_kinds(
-            self.bound,
-            kinds,
-            where,
-            may_be_empty=catalog == "all",
-            since=since,
-            until=until,
-            changed_since=changed_since,
+            self.bound, kinds, where, since, until, changed_since, may_be_empty=catalog == "all"
         )
         return export_parts(
             self.bound,
@@ -407,6 +432,24 @@ class History:
             progress=progress,
         )
 
+    @overload
+    def iter_runs(  # type: ignore[overload-overlap]
+        self: History[BundledKinds],
+        kind: Literal["production_run"],
+        /,
+        **options: Unpack[IterationOptions[BorrowedSession]],
+    ) -> Iterator[ProductionRunRecord]: ...
+    @overload
+    def iter_runs(  # type: ignore[overload-overlap]
+        self: History[BundledKinds],
+        kind: Literal["assembly_run"],
+        /,
+        **options: Unpack[IterationOptions[BorrowedSession]],
+    ) -> Iterator[AssemblyRunRecord]: ...
+    @overload
+    def iter_runs(
+        self, kind: str, /, **options: Unpack[IterationOptions[BorrowedSession]]
+    ) -> Iterator[dict[str, Any]]: ...
     def iter_runs(
         self,
         kind: str,
@@ -418,7 +461,7 @@ class History:
         where: sa.ColumnElement[bool] | None = None,
         exact: bool = False,
         session: BorrowedSession | None = None,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Any]:
         """Iterate over the records of one kind, in the order of exports and in constant memory.
 
         The connection is held until the iterator is exhausted or closed.
@@ -449,7 +492,7 @@ class History:
 
     def import_document(
         self,
-        document: dict[str, Any] | HistoryDocument,
+        document: Document,
         *,
         kinds: str | Sequence[str] | None = None,
         on_duplicate: OnDuplicate = "skip",

@@ -1,6 +1,7 @@
 """Types of the records of the bundled kinds, for editors and type checkers.
 
-Annotate records that you read from a document, or build:
+`export_production_history`, `export_assembly_history` and `History.iter_runs` return them. Annotate other
+records that you read from a document, or build:
 
     runs: list[ProductionRunRecord] = document["production_runs"]
 
@@ -9,7 +10,47 @@ Decimals are strings such as ``"5.2500"``, times are RFC 3339 strings in UTC, an
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, NotRequired, TypeAlias, TypedDict
+
+import sqlalchemy as sa
+from typing_extensions import TypeVar
+
+
+class BundledKinds:
+    """What `History[BundledKinds]` has: the bundled kinds, as every history without kinds of its own."""
+
+
+Kinds_co = TypeVar("Kinds_co", covariant=True, default=object)
+"""The kinds of a `History`: `BundledKinds`, or anything."""
+
+
+_Session = TypeVar("_Session")
+
+
+class IterationOptions(TypedDict, Generic[_Session], total=False):
+    """The options of `History.iter_runs` and `AsyncHistory.iter_runs`."""
+
+    since: dt.date | None
+    until: dt.date | None
+    changed_since: dt.date | None
+    where: sa.ColumnElement[bool] | None
+    exact: bool
+    session: _Session | None
+
+
+class DocumentOptions(TypedDict, Generic[_Session], total=False):
+    """The options of `History.export_document` and `AsyncHistory.export_document`, without ``kinds``."""
+
+    since: dt.date | None
+    until: dt.date | None
+    changed_since: dt.date | None
+    where: sa.ColumnElement[bool] | Mapping[str, sa.ColumnElement[bool]] | None
+    catalog: Literal["used", "all"] | None
+    exported_at: dt.datetime | None
+    exact: bool
+    session: _Session | None
 
 
 class ProductionConsumptionRecord(TypedDict):
@@ -139,18 +180,55 @@ class ProductRecord(TypedDict):
 _ForEditors = TypedDict("_ForEditors", {"$schema": NotRequired[str]})
 
 
-class HistoryDocument(_ForEditors):
-    """A document with runs of the bundled kinds, and with the catalog if it was exported with one."""
-
+class _Written(_ForEditors):
     version: str
     exported_at: NotRequired[str]
+
+
+class _Exported(_ForEditors):
+    version: str
+    exported_at: str
+
+
+class _Catalog(TypedDict):
     ingredients: NotRequired[list[IngredientRecord]]
     recipes: NotRequired[list[RecipeRecord]]
     finished_units: NotRequired[list[FinishedUnitRecord]]
     finished_goods: NotRequired[list[FinishedGoodRecord]]
     products: NotRequired[list[ProductRecord]]
+
+
+class HistoryDocument(_Written, _Catalog):
+    """A document with runs of the bundled kinds, with the catalog if it was exported with one.
+
+    An export of all bundled kinds always has both lists of runs; it is a `CompleteHistory`.
+    """
+
     production_runs: NotRequired[list[ProductionRunRecord]]
     assembly_runs: NotRequired[list[AssemblyRunRecord]]
+
+
+class CompleteHistory(_Exported, _Catalog):
+    """What `History.export_document` returns of all bundled kinds, with the catalog if it was asked for."""
+
+    production_runs: list[ProductionRunRecord]
+    assembly_runs: list[AssemblyRunRecord]
+
+
+class ProductionHistory(_Exported):
+    """What `export_production_history` returns."""
+
+    production_runs: list[ProductionRunRecord]
+
+
+class AssemblyHistory(_Exported):
+    """What `export_assembly_history` returns."""
+
+    assembly_runs: list[AssemblyRunRecord]
+
+
+Document: TypeAlias = dict[str, Any] | HistoryDocument | CompleteHistory | ProductionHistory | AssemblyHistory
+"""A document with runs of any kinds, as exports return it and imports take it."""
 
 
 class ManifestPlace(TypedDict):

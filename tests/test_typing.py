@@ -1,5 +1,6 @@
 """The types of records have the members of the published schema, required and nullable alike."""
 
+import inspect
 import types
 import typing
 
@@ -53,17 +54,47 @@ def test_a_record_has_the_members_of_the_published_schema_in_their_order(record,
 
 @pytest.mark.parametrize(("record", "rule"), CASES, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_record_requires_what_the_published_schema_requires(record, rule):
-    required = {
+    assert required_of(record) == set(rule["required"])
+
+
+def required_of(record):
+    return {
         name
         for name, hint in typing.get_type_hints(record, include_extras=True).items()
         if typing.get_origin(hint) is not typing.NotRequired
     }
-    assert required == set(rule["required"])
 
 
 def test_every_record_type_is_public():
     names = {record.__name__ for record, _ in CASES}
     assert names <= set(histio.__all__)
+
+
+@pytest.mark.parametrize(
+    ("record", "lists"),
+    [
+        (records.CompleteHistory, {"production_runs", "assembly_runs"}),
+        (records.ProductionHistory, {"production_runs"}),
+        (records.AssemblyHistory, {"assembly_runs"}),
+    ],
+)
+def test_an_exported_document_has_the_members_of_documents_and_always_its_lists_of_runs(record, lists):
+    members = typing.get_type_hints(records.HistoryDocument)
+    assert typing.get_type_hints(record).items() <= members.items()
+    assert required_of(record) == {"version", "exported_at", *lists}
+
+
+OPTIONS = [
+    (records.DocumentOptions, histio.History.export_document, {"kinds"}),
+    (records.IterationOptions, histio.History.iter_runs, {"kind"}),
+]
+
+
+@pytest.mark.parametrize(("options", "method", "others"), OPTIONS, ids=["export_document", "iter_runs"])
+def test_the_overloads_of_a_method_have_its_options(options, method, others):
+    assert list(options.__annotations__) == [
+        name for name in inspect.signature(method).parameters if name not in {"self", *others}
+    ]
 
 
 MANIFESTS = [

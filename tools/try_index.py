@@ -106,7 +106,9 @@ def check_contents(built: Path) -> None:
     tracked = set(kept.stdout.splitlines())
     [wheel], [source] = built.glob("*.whl"), built.glob("*.tar.gz")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    package = {name for name in tracked if name.startswith("histio/")} | {"histio/history-1.0.schema.json"}
+    package = {
+        name.replace("schemas/", "histio/") for name in tracked if name.startswith(("histio/", "schemas/"))
+    }
     demand(packed == package, f"{wheel.name} has or lacks {sorted(packed ^ package)}")
     with tarfile.open(source) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
@@ -118,7 +120,9 @@ def try_extras(trial: Trial) -> None:
     """Each extra is asked for by name where it is missing; then all are installed, and none is asked for."""
     for extra, (command, _) in NEEDS.items():
         _, printed = trial.run(command)
-        demand(f"histio[{extra}]" in printed, f"{command} does not ask for its extra:\n{printed}")
+        demand(
+            f"pip install 'histio[{extra}]'" in printed, f"{command} does not ask for its extra:\n{printed}"
+        )
     trial.pip(f"install 'histio[{','.join(EXTRAS)}]'")
     for command, expected in NEEDS.values():
         _, printed = trial.run(command)

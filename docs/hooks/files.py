@@ -5,12 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-from histio.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PLOT = ROOT / "benchmarks" / "speed.svg"
@@ -27,21 +24,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Adapt links to the added files, and remove links to files that are only in the checkout.
 
-    Replaces the comment `plot` with the plot, if there is one, and the comment `commands` with the help of
-    all commands.
+    Replaces the comment `plot` with the plot, if there is one.
     """
     up = "../" * page.file.src_uri.count("/")
     plot = f"![Runs per second of each program]({up}{PLOT.name})" if PLOT.exists() else ""
-    markdown = markdown.replace("<!-- plot -->", plot).replace("<!-- commands -->", _commands())
+    markdown = markdown.replace("<!-- plot -->", plot)
     for path in INCLUDED:
         markdown = markdown.replace(f"({up}../{path.relative_to(ROOT)})", f"({up}{path.name})")
     return re.sub(rf"\[([^]]+)\]\({up}\.\./[^)]+\)", r"\1", markdown)
-
-
-def _commands() -> str:
-    """Return the help of each command, as a terminal shows it."""
-    sections = []
-    for name, command in app.all_commands.items():
-        context = click.Context(command, info_name=f"histio {name}", terminal_width=80, max_content_width=80)
-        sections.append(f"### {name}\n\n```text\n{command.get_help(context)}\n```\n")
-    return "\n".join(sections)

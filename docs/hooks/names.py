@@ -1,5 +1,5 @@
 # noqa: INP001 - no package, but a script of MkDocs
-"""Hooks of MkDocs, which tie the names of the Python API to their entries in the reference.
+"""Hooks of MkDocs, which link the names of the Python API to their entries in the reference.
 
 The comment `names` becomes a table of the entries of a page. Names in text and in code link to their
 entries, and show the first paragraph of their docstrings where a mouse rests on them.
@@ -101,4 +101,4 @@ def _summarize(name: str) -> str:
 
 
 def _plain_summary(name: str) -> str:
-    return html.escape(re.sub(r"`+", "", _summarize(name)))
+    return html.escape(re.sub(r"[`*]+", "", _summarize(name)))

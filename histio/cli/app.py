@@ -66,7 +66,7 @@ _COMMANDS = (
 
 @contextmanager
 def _naming_file(context: click.Context) -> Iterator[None]:
-    """Add the name of the file to an error about the only file that is an argument of the command."""
+    """Note the name of the file in an error about the only file that is an argument of the command."""
     try:
         yield
     except click.ClickException:
@@ -76,7 +76,7 @@ def _naming_file(context: click.Context) -> Iterator[None]:
 
         files = context.meta.get(FILES, ())
         if isinstance(error, DocumentError) and len(files) == 1:
-            error.add_note(files[0])
+            setattr(error, FILES, files[0])
         raise
 
 

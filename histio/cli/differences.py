@@ -28,8 +28,8 @@ def print_file_differences(differences: Iterable[histio.Difference], a: str, b: 
 
 
 def name_database(history: histio.History) -> str:
-    """The URL of the database, without its password."""
-    return history.bound.database.find_engine().url.render_as_string(hide_password=True)
+    """The URL of the database, without secrets."""
+    return name_file(history.bound.database.find_engine().url.render_as_string(hide_password=False))
 
 
 def _print(

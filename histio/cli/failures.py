@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from histio.cli.exit_codes import ExitCode
 from histio.cli.printing import escape, show_file
+from histio.cli.usage import FILES
 from histio.errors import BindingError, ExportError, NotConfiguredError, ProblemsError, ReceiptError
 from histio.extras import install_command
 from histio.files.manifest import MANIFEST
@@ -63,7 +64,9 @@ def _explain_file_error(error: OSError) -> str:
 
 def _explain_problems(error: ProblemsError) -> str:
     lines = error.lines(escape)
-    lines[0] = " ".join([*map(show_file, getattr(error, "__notes__", ())), lines[0]])
+    file = getattr(error, FILES, None)
+    if file is not None:
+        lines[0] = f"{show_file(file)} {lines[0]}"
     if isinstance(error, ReceiptError):
         return "\n".join(lines)
     if any(f"has no {MANIFEST}" in problem.message for problem in error.problems):

@@ -102,7 +102,7 @@ def print_import(
     atomic: bool,
     catalog: str,
     missing: str,
-    undo: str,
+    database: str,
     damage: str = "",
     quiet: bool,
     as_json: bool,
@@ -118,15 +118,14 @@ def print_import(
         atomic: Whether nothing is written if a run is rejected.
         catalog: What was done with catalog rows: ``ignore``, ``create`` or ``update``.
         missing: What to do about slugs of rows that do not exist.
-        undo: The command that takes the import back, where there is a receipt.
+        database: The options that name the same database in another command.
         damage: What to say about a truncated file.
         quiet: Whether to print nothing unless something is wrong.
         as_json: Whether to print JSON.
     """
     rejected = report.rejected + report.catalog_rejected
     nothing_written = atomic and rejected > 0
-    rows = any(counts.imported or counts.updated for counts in report.catalog.values())
-    written = not nothing_written and bool(report.imported or report.updated or rows)
+    written = not nothing_written and _has_written(report)
     code = ExitCode.REJECTS if rejected or report.truncated else ExitCode.DONE
     if nothing_written or (report.rejected and not (written or report.skipped)):
         code = ExitCode.BAD
@@ -148,11 +147,16 @@ def print_import(
             for each in files:
                 print_written(each)
             print_wrapped(_say_what_is_done(report, code, nothing_written=nothing_written, damage=damage))
-            for line in _advise(report, rejects=rejects, missing=missing):
+            for line in _advise(report, rejects=rejects, missing=missing, database=database):
                 print_wrapped(line)
             if receipt is not None and written:
-                print_wrapped(f"To take this import back:\n{undo}")
+                print_wrapped(f"To take this import back:\nhistio undo {show_file(receipt)}{database}")
     return code
+
+
+def _has_written(report: histio.ImportReport) -> bool:
+    rows = any(counts.imported or counts.updated for counts in report.catalog.values())
+    return bool(report.imported or report.updated or rows)
 
 
 def _print_report(report: histio.ImportReport, *, ignored: bool) -> None:
@@ -202,18 +206,21 @@ def _say_what_is_done(
         )
     if code is ExitCode.BAD:
         return "Nothing was imported."
-    if report.truncated:
-        return damage
-    return "Done, except for what was rejected." if code is ExitCode.REJECTS else "Done."
+    if code is ExitCode.REJECTS:
+        return damage if report.truncated else "Done, except for what was rejected."
+    if report.skipped and not _has_written(report):
+        return "Done: there was nothing to import, as all runs exist."
+    return "Done."
 
 
-def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -> list[str]:
+def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str, database: str) -> list[str]:
     """What to do next.
 
     Args:
         report: The report.
         rejects: The file of ``--rejects``.
         missing: What to do about slugs of rows that do not exist.
+        database: The options that name the same database in another command.
     """
     lines = []
     if report.dry_run and (report.imported or report.updated):
@@ -228,8 +235,8 @@ def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str) -
     rejected = "runs" if report.rejected else "catalog rows" if report.catalog_rejected else ""
     if rejects is not None and rejected:
         lines.append(
-            f"The rejected {rejected} are in {show_file(rejects)}. To mend them, run histio rejects "
-            f"{show_file(rejects)} --url …"
+            f"The rejected {rejected} are in {show_file(rejects)}. To mend them:\n"
+            f"histio rejects {show_file(rejects)}{database}"
         )
     elif rejected and not report.dry_run and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")

@@ -219,6 +219,7 @@ _IMPORT_OPTIONS = (
         show_default=True,
         help="Runs that exist are skipped, rejected, overwritten, or rejected if they differ.",
     ),
+    file_option("--receipt", help="Note in FILE what is written, so that histio undo can take it back."),
     file_option("--rejects", help="Write the rejected runs and their problems to FILE."),
     click.option(
         "--rename",
@@ -231,5 +232,4 @@ _IMPORT_OPTIONS = (
         "--commit-every", type=click.IntRange(min=1), metavar="N", help="Commit after every N runs."
     ),
     truncate_times_option,
-    file_option("--receipt", help="Note in FILE what is written, so that histio undo can take it back."),
 )

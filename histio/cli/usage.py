@@ -9,7 +9,7 @@ import click
 from histio.cli.exit_codes import ExitCode
 
 FILES = "histio.cli.files"
-"""The key of the files that are arguments of the command, in the ``meta`` of contexts."""
+"""The key of the files that are arguments of the command: in the ``meta`` of contexts, and in errors."""
 
 
 class UsageError(click.ClickException):

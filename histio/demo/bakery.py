@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -194,7 +194,7 @@ def _round(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.0001"))
 
 
-def make_invalid(document: dict[str, Any]) -> dict[str, Any]:
+def make_invalid(document: Mapping[str, Any]) -> dict[str, Any]:
     """Create seven new runs from those of *document*; all but the last are invalid, each in another way."""
     chance = random.Random(_SEED + 1)
     originals = [run for run in document["production_runs"] if run["recipe_slug"] == "crème-brûlée"][:7]
@@ -212,4 +212,4 @@ def make_invalid(document: dict[str, Any]) -> dict[str, Any]:
     del runs[3]["produced_at"]
     runs[4]["oven"] = "the left one"
     runs[5]["consumptions"][0]["uuid"] = originals[0]["consumptions"][0]["uuid"]
-    return document | {"production_runs": runs, "assembly_runs": []}
+    return {**document, "production_runs": runs, "assembly_runs": []}

@@ -7,7 +7,7 @@ import hashlib
 import json
 import textwrap
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ def _format_counts(report: ImportReport) -> str:
     return ", ".join([*counts, f"{report.warning_count} warnings"])
 
 
-def _format_sizes(document: dict[str, Any], history: History) -> Iterator[str]:
+def _format_sizes(document: Mapping[str, Any], history: History) -> Iterator[str]:
     entries = 0
     for name in (kind.collection for kind in history.bound.kinds):
         runs = document[name]
@@ -149,11 +149,11 @@ def _format_sizes(document: dict[str, Any], history: History) -> Iterator[str]:
     yield f"{entries:,} ledger entries"
 
 
-def _text(document: dict[str, Any]) -> bytes:
+def _text(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, indent=2).encode()
 
 
-def _write(path: Path, document: dict[str, Any]) -> bytes:
+def _write(path: Path, document: Mapping[str, Any]) -> bytes:
     content = _text(document)
     path.write_bytes(content)
     return content

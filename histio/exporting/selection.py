@@ -82,9 +82,11 @@ def select_kinds(
     bound: Bound,
     names: str | Sequence[str] | None,
     where: Where | None,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    changed_since: dt.date | None = None,
     *,
     may_be_empty: bool = False,
-    **times: Any,
 ) -> Selection:
     """The kinds with these *names*, each with its filters.
 
@@ -92,8 +94,10 @@ def select_kinds(
         bound: The history.
         names: Names of kinds; None: all.
         where: A criterion for the only kind, or criteria by kind.
+        since: The earliest time of a run.
+        until: The latest time of a run.
+        changed_since: The earliest time at which a run was last written.
         may_be_empty: Whether *names* may be empty.
-        times: The bounds that `Filters` has.
 
     Raises:
         ValueError: There is no such kind, or *where* does not say for which kind it is.
@@ -103,7 +107,7 @@ def select_kinds(
         existing = ", ".join(kind.name for kind in bound.kinds)
         raise ValueError(f"kinds is empty: this history has {existing}")
     criteria = _criteria_by_kind(where, [kind.name for kind in kinds])
-    return {kind: Filters(where=criteria.get(kind.name), **times) for kind in kinds}
+    return {kind: Filters(since, until, changed_since, criteria.get(kind.name)) for kind in kinds}
 
 
 def _criteria_by_kind(where: Where | None, names: Sequence[str]) -> Mapping[str, sa.ColumnElement[bool]]:

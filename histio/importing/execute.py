@@ -47,14 +47,12 @@ from histio.kinds.table import Kind
 from histio.progress import Meter, Report, before_last_step
 from histio.report import KEPT, ImportReport, Problem
 from histio.tuning import with_pauses
-from histio.typing import HistoryDocument
+from histio.typing import Document
 
 _log = logging.getLogger("histio")
 
 
-def import_document(
-    bound: Bound, document: dict[str, Any] | HistoryDocument, options: ImportOptions
-) -> ImportReport:
+def import_document(bound: Bound, document: Document, options: ImportOptions) -> ImportReport:
     """Import the runs of *document*; see `History.import_document`."""
     kinds = choose_kinds(bound, options)
     check_receipt(bound, options)

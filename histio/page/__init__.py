@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os import PathLike, fspath
 
 from histio.files import FilePath, GiB, Limits, MiB, is_same_file, list_files, target
 from histio.history import History
@@ -23,6 +24,7 @@ def report_page(
     *,
     history: History | None = None,
     imported: ImportReport | None = None,
+    rejects: str | PathLike[str] | None = None,
     overwrite: bool = False,
     max_bytes: int = 64 * GiB,
     max_line_bytes: int = 128 * MiB,
@@ -45,6 +47,7 @@ def report_page(
         history: A history with the kinds of the file; None: the bundled kinds. With *imported*, its database
             is named as that of the import.
         imported: The report of the import of the file: the report is about it. None: it is about the file.
+        rejects: The file to which the import has written the rejected runs, to name it; None: there is none.
         overwrite: Whether to replace an existing file.
         max_bytes: The maximum size of each uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream counts as invalid.
@@ -68,8 +71,9 @@ def report_page(
     if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):
         raise ValueError("out: the report would replace the file that it is about")
     kinds_from = source if isinstance(source, History) else history or History()
+    named = None if rejects is None else fspath(rejects)
     rejected = set() if imported is None else list_rejected(imported)
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
         gathered = gather(contents, kinds_from, sums, limits, rejected)
-        for piece in render(build_content(gathered, sums, kinds_from, imported)):
+        for piece in render(build_content(gathered, sums, kinds_from, imported, named)):
             file.write(piece)

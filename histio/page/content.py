@@ -19,7 +19,11 @@ from histio.report import ImportReport
 
 
 def build_content(
-    gathered: GatheredHistory, sums: Sums, history: History, imported: ImportReport | None
+    gathered: GatheredHistory,
+    sums: Sums,
+    history: History,
+    imported: ImportReport | None,
+    rejects: str | None,
 ) -> dict[str, Any]:
     """All variables of the template.
 
@@ -28,6 +32,7 @@ def build_content(
         sums: Their totals by slug and by day.
         history: Describes the kinds.
         imported: The report of an import to show; None: none.
+        rejects: The name of the file with the runs that the import has rejected; None: there is none.
     """
     drawing = Drawing(sums)
     present = [kind for kind in gathered.kinds if kind.runs]
@@ -45,7 +50,7 @@ def build_content(
         "broken": [rule for rule in rules if rule["count"]],
         "kept_rules": [rule for rule in rules if not rule["count"]],
         "kept": FINDINGS,
-        "imported": None if imported is None else build_import(imported),
+        "imported": None if imported is None else build_import(imported, rejects),
         "charts": [figure.chart for figure in drawing.figures],
     }
 

@@ -11,14 +11,20 @@ from histio.page.figures import format_count, shorten, to_title
 from histio.page.outcome import describe_outcome
 from histio.page.problem_groups import group_problems, list_rows
 from histio.page.room import LONGEST_MESSAGE, Room
+from histio.redact import redact
 from histio.report import KEPT, Counts, ImportReport, Revision, list_outcomes
 
 _LIST_BYTES = 1_000_000  # for all lists; that of changes takes half of it at most
 _CHANGE_BYTES = 500_000
 
 
-def build_import(report: ImportReport) -> dict[str, Any]:
-    """The variables of the template that are about the import of *report*."""
+def build_import(report: ImportReport, rejects: str | None) -> dict[str, Any]:
+    """The variables of the template that are about an import.
+
+    Args:
+        report: The report of the import.
+        rejects: The name of the file with the rejected runs; None: there is none.
+    """
     room = Room(_LIST_BYTES - _CHANGE_BYTES)
     problems, warnings = report.problems[:KEPT], report.warnings[:KEPT]
     groups = {"problems": group_problems(problems, room), "warnings": group_problems(warnings, room)}
@@ -26,7 +32,7 @@ def build_import(report: ImportReport) -> dict[str, Any]:
     changes = Room(_CHANGE_BYTES).take([*map(_change, report.revisions)], dict.values)
     listed = [] if is_whole else room.take([*list_rows([*problems, *warnings])], dict.values)
     return {
-        "outcome": describe_outcome(report),
+        "outcome": describe_outcome(report, None if rejects is None else shorten(redact(rejects))),
         **_by_kind(report),
         "problem_count": format_count(report.problem_count),
         "warning_count": format_count(report.warning_count),

@@ -33,10 +33,11 @@ SOLUTIONS = {
 }
 """What to do about the problems of an import, by code."""
 
-REJECTS = (
-    "Correct the rejected runs, and import them. --rejects FILE writes them to a file (rejects= in Python); "
-    "an import can be repeated, as it skips runs that exist."
+WITHOUT_REJECTS = (
+    "Write the rejected runs to a file with --rejects FILE (rejects= in Python), correct them, and import "
+    "that file. histio rejects FILE shows them one by one."
 )
+WITH_REJECTS = "Correct the rejected runs in {}, and import that file. histio rejects shows them one by one."
 
 _REMARKS = {
     "dry_run": "This was a dry run: nothing was written.",
@@ -66,8 +67,8 @@ class Outcome:
     steps: list[str]
 
 
-def describe_outcome(report: ImportReport) -> Outcome:
-    """The outcome of the import of *report*."""
+def describe_outcome(report: ImportReport, rejects: str | None = None) -> Outcome:
+    """The outcome of the import of *report*; *rejects*: the name of the file with the rejected runs."""
     tone = _tone(report)
     return Outcome(
         tone=tone,
@@ -79,7 +80,7 @@ def describe_outcome(report: ImportReport) -> Outcome:
             for name in list_outcomes(report)
             for number in [getattr(report, name)]
         ],
-        steps=list(_steps(report)),
+        steps=list(_steps(report, rejects)),
     )
 
 
@@ -146,13 +147,13 @@ def _count(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _steps(report: ImportReport) -> Iterator[str]:
+def _steps(report: ImportReport, rejects: str | None) -> Iterator[str]:
     if report.advice is not None:
         yield report.advice
     elif report.problems:
         [(code, number)] = Counter(problem.code for problem in report.problems).most_common(1)
         if 2 * number > len(report.problems) and code in SOLUTIONS:
             yield SOLUTIONS[code]
-        yield REJECTS
+        yield WITHOUT_REJECTS if rejects is None else WITH_REJECTS.format(rejects)
     if report.truncated:
         yield SOLUTIONS["truncated"]

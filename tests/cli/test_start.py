@@ -114,7 +114,10 @@ def test_the_demonstration_fits_on_a_screen(played):
 
 def test_the_demonstration_leaves_the_files_that_it_names(played, folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted(demo.FILES)
-    assert played.stdout.endswith(f"The files are in {FOLDER}:\n  {', '.join(demo.FILES)}\n")
+    *_, where, listed, then = played.stdout.splitlines()
+    assert where == f"The files are in {FOLDER}:"
+    assert re.findall(r"([\w.]+) [\d.]+ \w+", listed) == list(demo.FILES)
+    assert then == f"To look into one: histio inspect {FOLDER}/history.json"
 
 
 def test_the_year_has_about_two_thousand_runs(document):
@@ -310,6 +313,20 @@ def test_the_help_lists_all_commands_and_exit_codes(capsys):
     printed = capsys.readouterr().out
     assert [name for name in app.all_commands if f"\n  {name} " not in printed] == []
     assert [code for code in ExitCode if f"\n    {code:<4} {code.meaning}\n" not in printed] == []
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.txt").write_text("plain text")
+    assert cli.main(["inspect", "plain.txt"]) == 1
+    assert capsys.readouterr().err.startswith("Error: plain.txt cannot be read as a history:\n")
+
+
+def test_a_folder_without_an_export_says_how_to_write_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["inspect", "empty"]) == 1
+    assert capsys.readouterr().err.endswith("can be imported: histio export FOLDER --parts N.\n")
 
 
 def test_a_file_that_is_missing_is_one_line(capsys):

@@ -287,7 +287,7 @@ def test_every_code_of_a_problem_has_a_section_and_no_other():
 
 
 def test_the_exit_codes_are_those_of_the_command_line():
-    rows = PAGES["reference/cli.md"].table("**Exit codes**:")
+    rows = PAGES["reference/cli.md"].table("Exit codes")
     assert rows == [[f"{code:d}", code.meaning] for code in sorted(ExitCode)]
 
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from playwright.sync_api import sync_playwright
 
+from histio.cli.app import app
 from tests.support.tools import ROOT, give_up
 
 pytestmark = pytest.mark.thorough
@@ -82,8 +83,7 @@ def pages_of(site):
     return sorted(str(path.parent.relative_to(site)) for path in site.rglob("index.html"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 def test_every_page_fits_loads_nothing_from_elsewhere_and_says_nothing(site, address, browser, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
@@ -105,8 +105,7 @@ def test_every_page_fits_loads_nothing_from_elsewhere_and_says_nothing(site, add
 LOOKED_AT = ["", "tutorial", "how-to/undo", "reference/options", "reference/api/history", "explanation/why"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 def test_axe_finds_nothing_serious(address, browser, width, scheme):
     if not AXE.exists():
         give_up("axe-core is not installed: run `npm ci --prefix tests/page`")
@@ -155,15 +154,22 @@ def test_every_picture_is_there_and_is_described(site):
     assert without == []
 
 
+@pytest.mark.parametrize("command", app.all_commands)
+def test_every_command_has_a_section(site, command):
+    assert f'id="histio-{command}"' in (site / "reference/commands/index.html").read_text("utf-8")
+
+
 # A word that people type, and the page that answers them.
 WORDS = {
     "backup": "how-to/exports-and-imports/",
     "charts": "how-to/reports/",
+    "csv": "how-to/spreadsheets/",
     "dedupe": "how-to/exports-and-imports/",
-    "django": "how-to/hosts/",
+    "django": "how-to/django/",
     "dry run": "how-to/exports-and-imports/",
     "dumpdata": "explanation/why/",
     "duplicate": "reference/problems/",
+    "excel": "how-to/spreadsheets/",
     "exit code": "reference/cli/",
     "fastapi": "how-to/service/",
     "foreign key": "reference/problems/",
@@ -172,6 +178,7 @@ WORDS = {
     "merge": "how-to/sync/",
     "nightly": "how-to/sync/",
     "nullable": "how-to/hosts/",
+    "pandas": "how-to/spreadsheets/",
     "parallel": "how-to/scale/",
     "password": "reference/security/",
     "pg_dump": "explanation/why/",

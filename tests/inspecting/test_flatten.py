@@ -24,6 +24,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl.utils.escape import unescape
 from sqlalchemy import orm
 
 import histio
@@ -130,7 +131,7 @@ def test_a_single_entry_has_no_position(tmp_path):
     assert row == {"order_uuid": number(1), "sent_at": "2025-12-09T08:00:00Z"}
 
 
-def test_a_key_has_another_name_than_the_members(tmp_path, sqlite_of):
+def test_names_of_keys_and_files_fit_whatever_members_are_called(tmp_path):
     class Base(orm.DeclarativeBase):
         pass
 
@@ -157,12 +158,15 @@ def test_a_key_has_another_name_than_the_members(tmp_path, sqlite_of):
             model, kind, collection, timestamp, identity = Day, "day", "days", None, "name"
 
         name = histio.Text(required=True)
-        notes = histio.schemas.Nested(NoteSchema, many=True)
+        notes = histio.schemas.Nested(NoteSchema, many=True, data_key="notes/of it")
 
-    given = {"version": "1.0", "days": [{"name": "Monday", "notes": [{"day_name": "Montag"}]}]}
-    flattened(given, tmp_path / "tables", history=History(None, DaySchema))
-    [row] = read_csv(tmp_path / "tables" / "days.notes.csv")
-    assert row == {"day_name_": "Monday", "notes_position": "1", "day_name": "Montag"}
+    given = {"version": "1.0", "days": [{"name": "Monday", "notes/of it": [{"day_name": "Montag"}]}]}
+    for suffix in FORMATS:
+        flattened(given, tmp_path / suffix, format=suffix, history=History(None, DaySchema))
+    row = {"day_name_": "Monday", "notes/of it_position": "1", "day_name": "Montag"}
+    assert read_csv(tmp_path / "csv" / "days.notes_of_it.csv") == [row]
+    assert pq.read_schema(tmp_path / "parquet" / "days.notes_of_it.parquet").names == list(row)
+    assert list(sheet_of(tmp_path / "xlsx", "days.notes_of_it")[0]) == list(row)
 
 
 COST = Decimal("5.4500")
@@ -406,13 +410,17 @@ def test_a_workbook_has_numbers_and_dates(tmp_path):
     assert (plain(first["produced_at"].value), first["produced_at"].is_date) == ("2025-12-08T10:00:00", True)
 
 
-@pytest.mark.parametrize(
-    "notes", ["=1+1", "http://localhost/", "{=1}", "00123", "1e5", "true", " a ", "_x0041_"]
-)
+TEXTS = [
+    *("=1+1", "http://localhost/", "{=1}", "00123", "1e5", "true"),
+    *(" a ", "", "a\r\nb", "<&>", "_x0041_", "\x01", "\x7f", "\uffff", "\U0001f36a"),
+]
+
+
+@pytest.mark.parametrize("notes", TEXTS, ids=ascii)
 def test_texts_of_a_workbook_stay_texts(tmp_path, notes):
     flattened(document(production_run(1, notes=notes)), tmp_path, format="xlsx")
     [row] = sheet_of(tmp_path)
-    found = row["notes"].value.replace("_x005F_", "_")  # openpyxl does not read this escape
+    found = unescape(row["notes"].value)  # openpyxl leaves this to its callers
     assert (found, row["notes"].data_type, row["notes"].hyperlink) == (notes, "s", None)
 
 
@@ -425,6 +433,31 @@ def test_a_decimal_that_a_spreadsheet_would_round_is_text_and_counted(tmp_path):
         "123456789012.3456",
     ]
     assert report.texts == 1
+
+
+@settings(max_examples=examples(50))
+@given(st.lists(st.tuples(st.integers(1 - 10**15, 10**15 - 1), st.integers(0, 8)), min_size=1, max_size=30))
+def test_decimals_of_at_most_15_digits_are_exact_numbers(drawn):
+    _, kind = host(sa.Numeric(30, 8), histio.FixedDecimal(required=True, signed=True))
+    values = [Decimal(digits).scaleb(-scale) for digits, scale in drawn]
+    with tempfile.TemporaryDirectory() as folder:
+        given = things(*(f"{value:f}" for value in values))
+        report = flattened(given, folder, format="xlsx", history=History(None, kind))
+        found = [row["value"].value for row in sheet_of(Path(folder), "things")]
+    assert [Decimal(f"{value:.15g}") for value in found] == values
+    assert report.texts == 0
+
+
+@settings(max_examples=examples(50))
+@given(st.lists(st.datetimes(dt.datetime(1900, 3, 1), dt.datetime(9998, 12, 31)), min_size=1, max_size=30))  # noqa: DTZ001
+def test_times_are_exact_to_a_millisecond(moments):
+    _, kind = host(sa.DateTime(), histio.UtcTimestamp(required=True))
+    with tempfile.TemporaryDirectory() as folder:
+        given = things(*(f"{moment.isoformat()}Z" for moment in moments))
+        flattened(given, folder, format="xlsx", history=History(None, kind))
+        found = [row["value"].value for row in sheet_of(Path(folder), "things")]
+    pairs = zip(found, moments, strict=True)
+    assert max(abs(read - moment) for read, moment in pairs) <= dt.timedelta(milliseconds=1)
 
 
 def test_names_of_sheets_are_short(tmp_path):

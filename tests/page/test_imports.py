@@ -140,7 +140,12 @@ def test_the_page_says_what_to_do_next(tmp_path):
     assert "What to do next Create <them>. Problems" in words(page(document(), tmp_path, imported=advised))
     rejected = words(page(document(), tmp_path, imported=ImportReport(rejected=3, **problems(3))))
     assert "What to do next Create the rows that the runs refer to (--create-catalog does" in rejected
-    assert "--rejects FILE writes them to a file" in rejected
+    assert "Write the rejected runs to a file with --rejects FILE" in rejected
+    report = ImportReport(rejected=3, **problems(3))
+    named = page(document(), tmp_path, imported=report, rejects=tmp_path / "left.jsonl")
+    assert f"Correct the rejected runs in {tmp_path / 'left.jsonl'}, and import that file." in words(named)
+    secret = page(document(), tmp_path, imported=report, rejects="ftp://ann:s3cret@example.org/left.jsonl")
+    assert "s3cret" not in secret.text
     done = page(document(), tmp_path, imported=ImportReport(imported=3))
     assert "What to do next" not in done.text
 

@@ -82,6 +82,12 @@ def test_a_parallel_import_of_parts_has_a_report_too(run):
     assert title_of("page.html") == ("All 8 runs skipped, because they exist: parts", "SQLite shop.db")
 
 
+def test_the_report_of_an_import_names_the_file_of_its_rejects(run):
+    Path("wrong.json").write_text(json.dumps(document(production_run(1, num_batches=0))))
+    assert run(f"import wrong.json --rejects left.jsonl --report page.html {SHOP}") == ExitCode.BAD
+    assert "Correct the rejected runs in left.jsonl, and import that file." in Path("page.html").read_text()
+
+
 def test_report_names_the_file_or_the_database(run):
     assert run("report history.json -o file.html") == ExitCode.DONE
     assert run(f"report -o database.html {SHOP}") == ExitCode.DONE

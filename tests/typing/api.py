@@ -12,14 +12,16 @@ from sqlalchemy.orm import Session, sessionmaker
 import histio
 from histio.kinds.audits import AtMost
 from histio.models import ProductionRun
+from histio.typing import BundledKinds
 
 
 def binds(engine: Engine, maker: sessionmaker[Session], session: Session) -> None:
     for bind in ("sqlite://", engine, maker, session, None):
-        assert_type(histio.History(bind), histio.History)
+        assert_type(histio.History(bind), histio.History[BundledKinds])
     with histio.History("sqlite://", histio.ProductionRunSchema) as history:
+        assert_type(history, histio.History[object])
         assert_type(history.kinds, tuple[str, ...])
-    histio.History(5)  # type: ignore[arg-type]
+    histio.History(5)  # type: ignore[call-overload]
     histio.configure(session)
 
 
@@ -73,7 +75,7 @@ def way_in(history: histio.History, document: dict[str, Any]) -> None:
 
 def reports(history: histio.History) -> None:
     assert_type(histio.report_page(history, "report.html", imported=histio.ImportReport()), None)
-    histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html")
+    histio.report_page(["a.jsonl", Path("b.jsonl")], "report.html", rejects=Path("rejects.jsonl"))
     histio.report_page("history.json", "report.html", history=history, overwrite=True)
     tables = histio.flatten("history.json", Path("tables"), format="parquet", kinds=["recipe"])
     assert_type(tables, histio.FlattenReport)
@@ -84,7 +86,12 @@ def reports(history: histio.History) -> None:
 
 
 def four_functions(document: dict[str, Any]) -> None:
-    assert_type(histio.export_production_history(recipe_id=1, end_date=dt.date(2025, 1, 1)), dict[str, Any])
+    produced = histio.export_production_history(recipe_id=1, end_date=dt.date(2025, 1, 1))
+    assert_type(produced, histio.ProductionHistory)
+    assert_type(histio.export_assembly_history(), histio.AssemblyHistory)
+    assert_type(produced["production_runs"][0]["total_ingredient_cost"], str)
+    histio.import_production_history(produced)
+    produced["assembly_runs"]  # type: ignore[typeddict-item]
     result = histio.import_assembly_history(document, skip_duplicates=False)
     assert_type(result["errors"], list[str])
 
@@ -100,6 +107,30 @@ def records(history: histio.History) -> None:
     document["$schema"] = "./history-1.0.schema.json"
     assert_type(history.json_schema(openapi=True), dict[str, Any])
     runs[0]["recipe"] = "scones"  # type: ignore[typeddict-unknown-key]
+
+
+def records_of_bundled_kinds(engine: Engine, session: Session) -> None:
+    history = histio.History(engine)
+    since = dt.date(2025, 1, 1)
+    assert_type(history.iter_runs("production_run"), Iterator[histio.ProductionRunRecord])
+    assert_type(
+        history.iter_runs("assembly_run", since=since, session=session), Iterator[histio.AssemblyRunRecord]
+    )
+    assert_type([run["recipe_slug"] for run in history.iter_runs("production_run")], list[str])
+    document = history.export_document(since=since, catalog="used", session=session)
+    assert_type(document, histio.CompleteHistory)
+    assert_type(document["production_runs"], list[histio.ProductionRunRecord])
+    assert_type(document.get("recipes"), list[histio.RecipeRecord] | None)
+    assert_type(history.export_document(kinds="production_run"), dict[str, Any])
+    history.import_document(document)
+    history.iter_runs("production_run", till=since)  # type: ignore[call-overload]
+
+
+def records_of_other_kinds(engine: Engine) -> None:
+    # A host's kind of the same name may have further members.
+    history = histio.History(engine, AuditedSchema)
+    assert_type(history.iter_runs("production_run"), Iterator[dict[str, Any]])
+    way_out(histio.History(engine), Session())
 
 
 def files(history: histio.History, path: Path, file: BinaryIO) -> None:
@@ -133,17 +164,20 @@ async def for_asyncio(
     document: dict[str, Any],
 ) -> None:
     for bind in ("sqlite+aiosqlite://", engine, maker, session, connection, None):
-        assert_type(histio.AsyncHistory(bind), histio.AsyncHistory)
+        assert_type(histio.AsyncHistory(bind), histio.AsyncHistory[BundledKinds])
     async with histio.AsyncHistory(engine, histio.ProductionRunSchema, version="2.0") as history:
         assert_type(history.kinds, tuple[str, ...])
     assert_type(await history.export_document(session=session), dict[str, Any])
     assert_type(history.iter_runs("production_run"), AsyncGenerator[dict[str, Any], None])
+    bundled = histio.AsyncHistory(engine)
+    assert_type(await bundled.export_document(), histio.CompleteHistory)
+    assert_type(bundled.iter_runs("assembly_run", exact=True), AsyncGenerator[histio.AssemblyRunRecord, None])
     assert_type(await history.import_document(document, session=connection), histio.ImportReport)
     assert_type(await history.check(document, catalog="create"), list[histio.Problem])
-    histio.AsyncHistory(5)  # type: ignore[arg-type]
-    histio.History(engine)  # type: ignore[arg-type]
+    histio.AsyncHistory(5)  # type: ignore[call-overload]
+    histio.History(engine)  # type: ignore[call-overload]
 
 
 async def not_for_asyncio(engine: Engine, session: Session, history: histio.AsyncHistory) -> None:
-    histio.AsyncHistory(engine)  # type: ignore[arg-type]
+    histio.AsyncHistory(engine)  # type: ignore[call-overload]
     await history.export_document(session=session)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,8 +62,8 @@ class Import:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing of it was imported."""
-        return self.report is None and not self.is_interrupted
+        """Whether nobody has begun to import it."""
+        return self.report is None and not self.receipt.exists()
 
     @property
     def is_interrupted(self) -> bool:
@@ -75,6 +76,11 @@ class Import:
     def describe(self, name: str, size: int) -> None:
         """Keep the *name* of the file, which is only shown, and its *size* in bytes."""
         self._write("about.json", {"name": name, "size": size})
+
+    def withdraw(self) -> None:
+        """Let the upload wait again, because nothing of it was imported."""
+        if not self.is_interrupted:
+            self.receipt.unlink(missing_ok=True)
 
     def finish(self, report: dict[str, Any]) -> None:
         """Keep what the import has done, and let go of the upload. The first report counts."""
@@ -121,7 +127,10 @@ class Imports:
         new = Import(self._folder / str(uuid.uuid4()))
         new.folder.mkdir(mode=0o700, parents=True)
         new.describe(name[-200:], size)
-        await asyncio.to_thread(_copy, file, new.file)
+        with ExitStack() as unless_complete:
+            unless_complete.callback(self.remove, new)
+            await asyncio.to_thread(_copy, file, new.file)
+            unless_complete.pop_all()
         return new
 
     def find(self, identity: uuid.UUID) -> Import:
@@ -141,16 +150,17 @@ class Imports:
         shutil.rmtree(waiting.folder, ignore_errors=True)
 
     def expiry(self, waiting: Import) -> str:
-        """When an upload is removed unless it is imported."""
-        return (
-            dt.datetime.fromisoformat(waiting.about["at"]) + dt.timedelta(seconds=self._limits.kept)
-        ).isoformat(timespec="milliseconds")
+        """When an upload is removed unless it is imported: some time after it was used last."""
+        used = dt.datetime.fromisoformat(waiting.about["at"])
+        if waiting.receipt.exists():
+            used = dt.datetime.fromtimestamp(waiting.receipt.stat().st_mtime, dt.UTC)
+        return (used + dt.timedelta(seconds=self._limits.kept)).isoformat(timespec="milliseconds")
 
     def remove_expired(self) -> None:
         """Remove the uploads that have waited for too long. What has written something stays, for an undo."""
         now = _now()
         for each in self:
-            if self.expiry(each) < now and each.is_waiting:
+            if each.report is None and not each.is_interrupted and self.expiry(each) < now:
                 self.remove(each)
 
     def __iter__(self) -> Iterator[Import]:

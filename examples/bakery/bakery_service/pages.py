@@ -218,8 +218,10 @@ async def apply(request: Request, bakery: TheBakery, found: OfPath, options: OfQ
         try:
             report = await import_upload(bakery, found, options)
         except histio.DocumentError:
+            found.withdraw()
             return await preview(request, bakery, found, options)
         if report.withheld or (report.rejected and not options.partial):
+            found.withdraw()
             return await preview(request, bakery, found, options, was_withheld=True)
         found.finish(report.to_dict())
     return RedirectResponse(f"/imports/{found.id}", 303)

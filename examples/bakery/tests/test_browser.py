@@ -7,24 +7,17 @@ import os
 import re
 import shutil
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import histio
 import pytest
 import sqlalchemy as sa
-import uvicorn
 from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy.orm import Session
 
 from bakery_service import demo
-from bakery_service.app import create_app
-from bakery_service.history import CATALOG, KINDS, VERSION
-from bakery_service.models import Bake, Base, Recipe
-from bakery_service.transfer import Limits
+from bakery_service.models import Bake, Recipe
 
 AXE = Path(__file__).parents[3] / "tests" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = shutil.which("chromium")
@@ -49,42 +42,6 @@ def browser():
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
-
-
-class Bakery:
-    """A service that runs, its database, and its files to try."""
-
-    def __init__(self, url: str, engine: sa.Engine, folder: Path, files: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.files = files
-        self._engine = engine
-
-    def count(self, model: type[Any] = Bake) -> int:
-        with Session(self._engine) as session:
-            return session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
-
-
-@pytest.fixture
-def bakery(new_sqlite, tmp_path) -> Iterator[Bakery]:
-    engine, folder, files = new_sqlite(), tmp_path / "imports", tmp_path / "files"
-    files.mkdir()
-    for name, content in demo.samples(demo.BRANCH).items():
-        (files / name).write_bytes(content)
-    Base.metadata.create_all(engine)
-    history = histio.History(engine, *KINDS, catalog=CATALOG, version=VERSION, values={"branch": demo.BRANCH})
-    history.import_document(demo.year(demo.BRANCH), catalog="create")
-    url = engine.url.set(drivername="sqlite+aiosqlite").render_as_string()
-    app = create_app(url, demo.BRANCH, Limits(size=2**20), folder, demo.samples(demo.BRANCH))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()
-    yield Bakery(f"http://{host}:{port}", engine, folder, files)
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture

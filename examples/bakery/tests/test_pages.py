@@ -115,6 +115,24 @@ async def test_what_has_changed_since_the_preview_withholds_the_import(start):
     assert response.status_code == 409
     assert "Nothing was imported: the branch has changed" in response.text
     assert service.count() == 0
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert list(service.folder.iterdir()) == []
+
+
+async def test_an_upload_that_is_being_imported_is_not_discarded(start):
+    service = await start()
+    url = await service.uploaded()
+    (service.kept(url) / "receipt.jsonl").touch()
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert (await service.client.get(url)).status_code == 200
+
+
+async def test_a_file_that_is_no_history_is_not_imported_by_a_post(start):
+    service = await start()
+    url = await service.uploaded(b"hello")
+    assert (await service.client.post(url, headers=HERE)).status_code == 422
+    await service.client.post(f"{url}/discard", headers=HERE)
+    assert list(service.folder.iterdir()) == []
 
 
 async def test_an_import_that_was_interrupted_is_kept_continued_and_undone_as_a_whole(start):

@@ -25,7 +25,6 @@ from histio.cli.options import (
     json_option,
     quiet_option,
 )
-from histio.cli.printing import show_file
 from histio.cli.progress import progress_bar
 from histio.cli.usage import UsageError
 
@@ -109,7 +108,7 @@ def copy(
         atomic=options["atomic"],
         catalog=options["catalog"],
         missing=_MISSING,
-        undo=f"histio undo {show_file(options['receipt'] or '')}{show_database(target_url, history_name)}",
+        database=show_database(target_url, history_name),
         quiet=quiet,
         as_json=as_json,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from histio.cli.exit_codes import ExitCode
-from histio.cli.printing import print_line, show_file
+from histio.cli.printing import format_size, print_line, show_file
 from histio.cli.process import interruptible
 from histio.cli.usage import UsageError
 
@@ -36,11 +36,14 @@ def demo(folder: Path | None) -> int:
         _prepare(target, demonstration.FILES)
         with interruptible():
             identical = demonstration.run(target)
+        sizes = [f"{name} {format_size((target / name).stat().st_size)}" for name in demonstration.FILES]
     if folder is None:
         print_line("The temporary folder was removed. To keep these files, run histio demo FOLDER:")
     else:
         print_line(f"The files are in {show_file(str(folder))}:")
-    print_line(f"  {', '.join(demonstration.FILES)}")
+    print_line(f"  {', '.join(sizes)}")
+    if folder is not None:
+        print_line(f"To look into one: histio inspect {show_file(str(folder / 'history.json'))}")
     return ExitCode.DONE if identical else ExitCode.BAD
 
 

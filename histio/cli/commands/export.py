@@ -29,14 +29,15 @@ from histio.cli.usage import UsageError
 @click.command(name="export")
 @file_argument()
 @database_options
+@click.option("--with-catalog", is_flag=True, help="Also export the catalog rows that the runs name.")
+@click.option("--whole-catalog", is_flag=True, help="Also export all catalog rows.")
+@click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @filter_options
 @file_option(
     "--differs-from",
     metavar="EARLIER",
     help="Leave out runs that this earlier export has in the same form.",
 )
-@click.option("--with-catalog", is_flag=True, help="Also export the catalog rows that the runs name.")
-@click.option("--whole-catalog", is_flag=True, help="Also export all catalog rows.")
 @click.option("--format", "file_format", metavar="FORMAT", help="Such as jsonl.zst, if FILE has no suffix.")
 @click.option(
     "--parts",
@@ -50,7 +51,6 @@ from histio.cli.usage import UsageError
     metavar="J",
     help="Write a folder as with --parts, by J processes at the same time.  [default: one per processor]",
 )
-@click.option("--force", is_flag=True, help="Replace an existing FILE.")
 @click.option("--follows", metavar="SHA256", help="The digest of the export that this one continues.")
 @click.option("--follows-header", metavar="SHA256", help="The digest of that export's header.")
 @quiet_option
@@ -87,7 +87,7 @@ def export(
     \b
     Examples:
       histio export history.jsonl --url sqlite:///bakery.db
-      histio export history.jsonl.zst --with-catalog
+      histio export history.jsonl.zst --url sqlite:///bakery.db --with-catalog
       histio export summer.jsonl.zst --since 2025-06-01 --until 2025-08-31
       histio export today.jsonl --differs-from history.jsonl
       histio export bread.json --where recipe_slug=pain-de-mie

@@ -74,7 +74,7 @@ def flatten(
     limits: LimitOptions,
     as_json: bool,
 ) -> int:
-    """Write FILE or a database as tables, for spreadsheets and data frames.
+    """Write tables of FILE or a database, for spreadsheets.
 
     There is a table for each kind and one for each ledger, whose first columns say to which run an entry
     belongs. Decimals are exact. XLSX and Parquet require histio[tables]. The exit code is 3 if anything is

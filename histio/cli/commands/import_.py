@@ -37,24 +37,24 @@ from histio.cli.usage import UsageError
 @click.command(name="import")
 @file_argument("files", nargs=-1, required=True, metavar="FILE...")
 @database_options
-@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @catalog_options
 @import_options
+@file_option("--report", "page", help="Write an HTML report about the import to FILE.")
+@click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
+@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="J",
     help="Import the parts of the folder FILE by J processes, each part in a transaction of its own.",
 )
+@quiet_option
+@json_option
 @click.option("--allow-truncated", is_flag=True, help="Import a damaged file up to the damage.")
 @sealed_option
 @click.option("--follows", metavar="SHA256", help="Fail unless FILE continues the export with this digest.")
 @click.option("--follows-header", metavar="SHA256", help="Fail unless that export's header has this digest.")
-@file_option("--report", "page", help="Write an HTML report about the import to FILE.")
-@click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
 @limit_options
-@quiet_option
-@json_option
 def import_(
     files: tuple[str, ...],
     url: str | None,
@@ -72,6 +72,9 @@ def import_(
 ) -> int:
     """Import the runs of FILE into a database.
 
+    See first what would change, with --dry-run. Then import with --receipt, so that histio undo can take the
+    import back. If the database lacks rows that runs name, --create-catalog creates them from FILE.
+
     A run that cannot be imported is rejected, with the reasons; the others are imported. Runs that exist are
     skipped, so an import can be repeated.
 
@@ -83,14 +86,12 @@ def import_(
 
     \b
     Examples:
-      histio import history.jsonl --url sqlite:///branch.db
+      histio import history.jsonl --url sqlite:///branch.db --dry-run
       histio import history.jsonl --create-catalog --receipt receipt.jsonl
-      histio import history.jsonl --dry-run
       histio import later.jsonl --on-duplicate update --dry-run
       histio import history.jsonl later.jsonl --on-duplicate update
       histio import history.jsonl --rejects rejects.jsonl --commit-every 10000
       histio import history --jobs 8 --create-catalog
-      histio import history.jsonl --receipt receipt.jsonl
       histio import history.jsonl --rename recipe_slug:pain-de-mie=bread
     """
     renames = parse_renames(rename)
@@ -108,7 +109,8 @@ def import_(
             else:
                 given = {name: value for name, value in given.items() if name not in _OF_ONE_TRANSACTION}
                 report = history.import_parts(files[0], jobs=jobs, **given)
-        has_page = page is not None and _write_page(files, page, history, report, force=force, limits=limits)
+        given = {"imported": report, "rejects": options["rejects"], "overwrite": force, **limits}
+        has_page = page is not None and _write_page(files, page, history=history, **given)
     shown = show_file(files[0]) if len(files) == 1 else "FILE"
     database = show_database(url, history_name)
     create = "Create the rows that are missing"
@@ -125,7 +127,7 @@ def import_(
         catalog=options["catalog"],
         missing=f"{create}, or import again with --rename MEMBER:OLD=NEW. To list them:\n"
         f"histio references {shown} --missing{database}",
-        undo=f"histio undo {show_file(options['receipt'] or '')}{database}",
+        database=database,
         damage=f"{damage}: it was imported up to the damage.",
         quiet=quiet,
         as_json=as_json,
@@ -160,19 +162,11 @@ def _check_parts(files: Sequence[str], **options: Any) -> None:
             raise UsageError(f"{name} cannot be combined with --jobs, as each part is committed alone.")
 
 
-def _write_page(
-    files: Sequence[str],
-    page: str,
-    history: histio.History,
-    report: histio.ImportReport,
-    *,
-    force: bool,
-    limits: LimitOptions,
-) -> bool:
+def _write_page(files: Sequence[str], page: str, **options: Any) -> bool:
     """Write the HTML report; return whether that worked, as the import itself is done."""
     try:
         with interruptible():
-            histio.report_page(files, page, history=history, imported=report, overwrite=force, **limits)
+            histio.report_page(files, page, **options)
     except OSError as error:
         print_line(f"--report: {show_file(page)} could not be written: {error.strerror}", err=True)
     except KeyboardInterrupt:

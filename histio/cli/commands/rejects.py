@@ -45,7 +45,7 @@ def rejects(
     limits: LimitOptions,
     as_json: bool,
 ) -> int:
-    """Mend the rejected runs in FILE, which histio import --rejects has written.
+    """Mend rejected runs, in a file of histio import --rejects.
 
     Goes through the runs one at a time: shows what is wrong, opens your editor ($VISUAL or $EDITOR), and
     checks the run again; with a database, references too. A slug can be renamed in all runs at once.

@@ -40,12 +40,12 @@ class CsvWriter(TableWriter):
 
     @staticmethod
     def file_name(table: FlatTable) -> str:
-        return f"{table.name}.csv"
+        return f"{table.file_stem}.csv"
 
     def open(self, folder: Path, tables: Sequence[FlatTable]) -> None:
         for table in tables:
             file = self._files[table.name] = self._stack.enter_context(
-                folder.joinpath(self.file_name(table)).open("wb")
+                folder.joinpath(self.file_name(table)).open("xb")
             )
             file.write(codecs.BOM_UTF8 if self._for_excel else b"")
             file.write(_encode([column.name for column in table.columns]))

@@ -45,12 +45,12 @@ class ParquetWriter(TableWriter):
 
     @staticmethod
     def file_name(table: FlatTable) -> str:
-        return f"{table.name}.parquet"
+        return f"{table.file_stem}.parquet"
 
     def open(self, folder: Path, tables: Sequence[FlatTable]) -> None:
         for table in tables:
             # With a file of Python, errors of the disk are those of Python.
-            file = self._stack.enter_context(folder.joinpath(self.file_name(table)).open("wb"))
+            file = self._stack.enter_context(folder.joinpath(self.file_name(table)).open("xb"))
             schema = self._arrow.schema(
                 [(column.name, _arrow_type(self._arrow, column.type)) for column in table.columns]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,11 @@ class FlatTable:
     keys: tuple[Column, ...]
     own: tuple[Column, ...]
     ledgers: tuple[tuple[str, Ledger, FlatTable], ...] = field(repr=False)
+
+    @property
+    def file_stem(self) -> str:
+        """The name without characters that names of files and sheets cannot have."""
+        return re.sub(r"[^\w.-]", "_", self.name)
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -72,7 +72,7 @@ class WorkbookWriter(TableWriter):
 
     def _add_sheet(self, table: FlatTable) -> None:
         number = len(self._sheets[table.name]) + 1
-        sheet = self._book.add_worksheet(self._name_sheet(table.name, number))
+        sheet = self._book.add_worksheet(self._name_sheet(table.file_stem, number))
         self._sheets[table.name].append(sheet)
         sheet.freeze_panes(1, 0)
         for place, column in enumerate(table.columns):
