@@ -65,7 +65,7 @@ def _what(imported: ImportReport | None) -> str:
 def _summary(kinds: list[GatheredKind]) -> str:
     """How many runs of each kind there are."""
     if not any(kind.runs for kind in kinds):
-        return "There are no runs."
+        return "There are no runs"
     named = [(kind.runs, kind.kind.name if kind.runs == 1 else kind.kind.collection) for kind in kinds]
     return ", ".join(f"{format_count(runs)} {to_title(name).lower()}" for runs, name in named)
 
@@ -78,7 +78,7 @@ def _contents(gathered: GatheredHistory, report: ImportReport) -> dict[str, Any]
     went_in_title = "What would be imported" if report.dry_run else "What was imported"
     return {
         "title": went_in_title if is_exact else "What the file contains",
-        "text": "" if is_exact else " ".join(_list_differences(gathered, report)),
+        "text": " ".join([f"{_summary(kinds)}.", *([] if is_exact else _list_differences(gathered, report))]),
         "head": ["Kind", "Runs", "First", "Last"],
         "rows": [
             [

@@ -52,7 +52,7 @@ class Outcome:
 
     Attributes:
         tone: ``bad`` if something was rejected, ``good`` if something was imported, else ``neutral``.
-        label: The outcome in two words.
+        label: The outcome in a few words.
         headline: The outcome in numbers.
         remarks: Sentences that qualify it.
         numbers: The runs by outcome: its title, their number, and its name; ``none`` if there are none.
@@ -103,11 +103,10 @@ def _tone(report: ImportReport) -> Tone:
 
 
 def _label(report: ImportReport, tone: Tone) -> str:
-    if tone == "bad":
-        what = "incomplete" if has_written(report) else "failed"
-    else:
-        what = "complete" if tone == "good" else "without changes"
-    return f"{'Dry run' if report.dry_run else 'Import'} {what}"
+    if tone == "neutral":
+        return "Dry run: import without changes" if report.dry_run else "Import without changes"
+    what = "complete" if tone == "good" else "incomplete" if has_written(report) else "failed"
+    return f"Dry run: {what} import" if report.dry_run else f"Import {what}"
 
 
 def _headline(report: ImportReport) -> str:

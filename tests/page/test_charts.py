@@ -167,7 +167,7 @@ def test_charts_of_an_import_leave_out_what_was_rejected(tmp_path):
         problem_count=1,
     )
     seen = page(document(*(run(n) for n in range(1, 10))), tmp_path, imported=report)
-    assert seen.tables["What was imported"][1][:2] == ["Production runs", "8"]
+    assert "What was imported 8 production runs." in words(seen)
     assert [row[0] for row in seen.table("Runs by day")[1:]] == [
         f"2025-01-{day:02}" for day in range(2, 11) if day != 3
     ]

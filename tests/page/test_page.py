@@ -302,7 +302,7 @@ def test_what_is_taken_away_from_totals_is_what_was_added(left, taken):
 
 def test_an_empty_history_says_that_there_are_no_runs(tmp_path):
     seen = page(document(), tmp_path)
-    assert "There are no runs." in seen.text
+    assert "There are no runs" in seen.text
     assert (seen.charts, seen.tables) == ([], {})
 
 
