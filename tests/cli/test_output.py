@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 import histio
 from histio import History, cli
 from histio.cli.app import app
+from histio.cli.differences import name_database
 from histio.cli.exit_codes import ExitCode
+from histio.cli.history import show_database
 from histio.cli.outputs import LINES, OUTPUTS
 from histio.models import Base, ProductionRun
 from tests.support import output_schema, shop
@@ -218,6 +220,16 @@ def test_the_sides_of_differences_have_names(home, run):
     found = json.loads(run("diff changed.json history.jsonl --json")[1])
     assert (found["a"], found["b"]) == ("changed.json", "history.jsonl")
     assert [each["only_in"] for each in found["differences"]] == [None, "b", "b", "a"]
+
+
+def test_a_database_is_named_without_secrets():
+    with History("postgresql://me:secret@127.0.0.1/bakery?sslpassword=hidden") as history:
+        name = name_database(history)
+    assert (name.endswith("@127.0.0.1/bakery?sslpassword=***"), "secret" in name) == (True, False)
+    assert show_database("postgresql://me:secret@127.0.0.1/bakery", None) == " --url …"
+    assert show_database("sqlite:///my bakery.db", "shop:history") == (
+        " --url 'sqlite:///my bakery.db' --history shop:history"
+    )
 
 
 def test_problems_and_missing_rows_are_counted(home, run):
