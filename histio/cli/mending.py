@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -20,6 +21,8 @@ from histio.mending.mend import Mending, UnknownSlug, find_unknown_slug
 from histio.mending.survey import Survey, alike
 from histio.report import KEPT
 from histio.wire import quote
+
+ShowProgress: TypeAlias = Callable[[], AbstractContextManager[Callable[[histio.Progress], None] | None]]
 
 _GROUPS = 20
 """The number of groups of problems that are printed."""
@@ -61,9 +64,7 @@ def print_survey(file: str, survey: Survey, *, has_database: bool) -> None:
         print_line("References are checked only with a database: --url URL.")
 
 
-def write_mended(
-    target: Path, mending: Mending, corrections: Corrections, *, options: Sequence[str], overwrite: bool
-) -> None:
+def write_mended(target: Path, mending: Mending, corrections: Corrections, *, options: str) -> None:
     """Write the mended runs to *target*, and print what to do next.
 
     Args:
@@ -71,19 +72,17 @@ def write_mended(
         mending: The rejects.
         corrections: What was corrected.
         options: The options of the next command.
-        overwrite: Whether to replace an existing file.
     """
     survey = mending.survey
-    mending.check()
     mended = survey.rejected - survey.left
     print_line()
     if mended:
-        mending.write(target, overwrite=overwrite)
+        mending.write(target)
         size = format_size(target.stat().st_size)
         print_line(
             f"Wrote {show_file(str(target))}: {size}, {pluralize(mended, 'mended run')}. To import it:"
         )
-        print_line(f"  histio import {' '.join([show_file(str(target)), *options])}")
+        print_line(f"  histio import {show_file(str(target))}{options}")
     if not survey.left:
         corrections.remove()
         return
@@ -106,10 +105,16 @@ def report_kept(corrections: Corrections) -> Iterator[None]:
 
 
 class Walk:
-    """Goes through the runs that have problems, and asks what to do with each."""
+    """Goes through the runs that have problems, and asks what to do with each.
 
-    def __init__(self, mending: Mending) -> None:
+    Args:
+        mending: The rejects.
+        show_progress: Shows the progress of a check of all runs.
+    """
+
+    def __init__(self, mending: Mending, show_progress: ShowProgress) -> None:
         self._mending = mending
+        self._show_progress = show_progress
         self._survey = mending.survey
         self._skipped: set[object] = set()
 
@@ -134,6 +139,7 @@ class Walk:
                     self._edit(number, problems)
                 case "r" if unknown is not None:
                     self._rename(unknown)
+                    self._print_problems(self._mending.line(number), self._survey.problems(number))
                 case "s":
                     return True
                 case "a":
@@ -209,7 +215,8 @@ class Walk:
         if new is None:
             new = _ask_slug(unknown)
         left = self._survey.left
-        self._mending.rename(unknown, new)
+        with self._show_progress() as progress:
+            self._mending.rename(unknown, new, progress)
         mended = pluralize(left - self._survey.left, "run")
         print_line(escape(f"Renamed {unknown.member} {unknown.slug} to {new}: {mended} mended."))
 

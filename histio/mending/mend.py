@@ -19,6 +19,7 @@ from histio.mending.edit import line_from, text_to_edit, without_problems
 from histio.mending.lines import Line, RejectsFile, read_line
 from histio.mending.survey import Survey
 from histio.pointer import parse
+from histio.progress import Meter, Report
 from histio.report import Problem
 from histio.wire import equal
 
@@ -77,15 +78,18 @@ class Mending:
         self._depends = any(next(kind.refers_to(other), None) for kind in kinds for other in kinds)
         self._members = {kind.name: list(_identifying_members(kind)) for kind in history.bound.all_kinds}
         self._is_stale = True
+        self._count: int | None = None
         self._cursor = file.lines()
         self._current = 0, ""
 
-    def check(self) -> None:
-        """Find the problems of all lines, unless none has changed since."""
+    def check(self, progress: Report | None = None) -> None:
+        """Find the problems of all lines, unless none has changed since; *progress* is called meanwhile."""
         if not self._is_stale:
             return
+        meter = Meter(progress)
+        meter.begin("verify", lambda: 0, total=self._count)
         self.survey.clear()
-        for problem in self._find_problems(self._all_lines()):
+        for problem in self._find_problems(meter.count(self._all_lines())):
             if problem.line is None:
                 raise DocumentError((problem,))
             # Of an unreadable line, the file says more.
@@ -121,24 +125,23 @@ class Mending:
             self.survey.replace(number, self._check_line(number))
         return self.survey.problems(number)
 
-    def rename(self, unknown: UnknownSlug, new: str) -> None:
-        """Rename the *unknown* slug in all lines, and check them again."""
+    def rename(self, unknown: UnknownSlug, new: str, progress: Report | None = None) -> None:
+        """Rename the *unknown* slug in all lines, and check them again; *progress* is called meanwhile."""
         self._corrections.rename(unknown.member, unknown.slug, new)
         self._is_stale = True
-        self.check()
+        self.check(progress)
 
-    def write(self, path: Path, *, overwrite: bool) -> None:
-        """Write the lines without problems to *path*, as a stream without a seal.
+    def write(self, path: Path) -> None:
+        """Write the lines without problems to *path*, as a stream without a seal; a file there is replaced.
 
         Raises:
-            FileExistsError: The file exists.
             OSError: It cannot be written.
         """
         self.check()
         compression = choose_format(path).compression
         left = self.survey.lines_left()
         next_left = next(left, 0)
-        with target(path, compression=compression, overwrite=overwrite, is_last=False) as out:
+        with target(path, compression=compression, overwrite=True, is_last=False) as out:
             out.write(self._file.header)
             for number, text in self._file.lines():
                 if number == next_left:
@@ -161,6 +164,7 @@ class Mending:
     def _all_lines(self) -> Iterator[str]:
         """All lines as they are now; notes their problems that stand."""
         for number, original in self._file.lines():
+            self._count = number - 1  # without the header
             text = self._corrections.apply(number, original)
             was = self._read(original)
             if was.problems:

@@ -71,6 +71,8 @@ COMMANDS = [
     "check {file} {url}",
     "import {file} {url} --dry-run",
     "import {file} {url} --rejects {name}.jsonl",
+    "rejects {name}.jsonl {url}",
+    "rejects {name}.jsonl --json",
     "import history.jsonl {file} {url} --allow-truncated --dry-run",
     "import {file} {file} {url}",
     "import {file} {url} --rename {name}:b=c --dry-run",

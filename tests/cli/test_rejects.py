@@ -18,6 +18,7 @@ from histio import History, cli
 from histio.cli.exit_codes import ExitCode
 from histio.models import Base, Recipe
 from tests.support.bakery import assembly_run, document, number, production_run, stock
+from tests.support.markdown import Page
 from tests.support.streams import line, unsealed
 from tests.support.terminal import Terminal
 
@@ -153,6 +154,7 @@ def test_what_the_database_has_by_now_is_no_problem_any_more(home, run):
         ("rejects https://user:secret@example.org/a.jsonl", ExitCode.USAGE, "is a URL"),
         ("rejects parts", ExitCode.USAGE, "is not a regular file"),
         ("rejects rejects.jsonl -o out.json", ExitCode.USAGE, "must end with .jsonl"),
+        ("rejects rejects.jsonl -o ./rejects.jsonl --force", ExitCode.USAGE, "name another file"),
         ("rejects rejects.jsonl --url sqlite:///none.db", ExitCode.USAGE, "none.db does not exist"),
         ("--within parts rejects ../rejects.jsonl", ExitCode.USAGE, "is outside of"),
         ("rejects rejects.jsonl --max-line-bytes 900", ExitCode.BAD, "Line 7 is longer than"),
@@ -218,6 +220,18 @@ def test_a_slug_is_renamed_in_all_runs(home, run):
     assert uuids("rejects-mended.jsonl") == [number(n) for n in (1, 2, 3, 4, 5)]
     assert {record["recipe_slug"] for record in records("rejects-mended.jsonl")[1]} == {"cookies", "bread"}
     assert run(f"import rejects-mended.jsonl {BRANCH}")[0] == ExitCode.DONE
+
+
+@pytest.mark.slow
+def test_a_slug_that_is_renamed_to_an_unknown_one_is_a_problem_still(home):
+    reject(*GONE)
+    with at_terminal(BRANCH) as terminal:
+        terminal.answer(ASKED, "r")
+        terminal.answer("Rename recipe_slug zzz to", "breed")
+        assert "Recipe not found: breed (did you mean bread?)" in terminal.answer(ASKED, "r")
+        terminal.expect("2 runs mended.")
+        assert terminal.end()[0] == ExitCode.DONE
+    assert {record["recipe_slug"] for record in records("rejects-mended.jsonl")[1]} == {"bread"}
 
 
 @pytest.mark.slow
@@ -291,6 +305,21 @@ def test_text_that_is_not_json_is_edited_again_as_it_was_left(home):
         terminal.expect("Mended.")
         assert terminal.end()[0] == ExitCode.DONE
     assert records("rejects-mended.jsonl")[1][0]["num_batches"] == 1
+
+
+@pytest.mark.slow
+def test_the_guide_shows_what_is_printed(tmp_path, monkeypatch):
+    page = Page("docs/how-to/mend-rejects.md")
+    for ran in page.run(tmp_path):
+        monkeypatch.chdir(ran.folder)
+        command, *shown = page.code("text")[0].code.splitlines()
+        edit = "text = text.replace('\"num_batches\": 0', '\"num_batches\": 1')"
+        with at_terminal("--url", "sqlite:///branch.db", edit=edit) as terminal:
+            terminal.answer(ASKED, "r")
+            terminal.answer(ASKED, "e")
+            assert terminal.end()[0] == ExitCode.DONE
+        assert command == "$ histio rejects rejects.jsonl --url sqlite:///branch.db"
+        assert terminal.printed.splitlines() == shown
 
 
 # --- ended and continued -------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ from typing import Self
 import histio
 
 ROOT = Path(histio.__file__).parents[1]
-_PATIENCE = 10
+_PATIENCE = 30
+_SETTLED = 0.5
+"""Seconds until a command that has printed its question waits: Python loses signals just before it does."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -83,7 +85,8 @@ class Terminal:
         return printed
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
-        """Send a signal to the command alone."""
+        """Send a signal to the command alone, once it waits for an answer."""
+        time.sleep(_SETTLED)
         self.process.send_signal(number)
 
     def kill(self) -> None:

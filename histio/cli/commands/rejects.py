@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
 
 from histio.cli.exit_codes import ExitCode
-from histio.cli.history import open_any_history
+from histio.cli.history import open_any_history, show_database
 from histio.cli.imports import check_new_files
 from histio.cli.options import (
     LimitOptions,
@@ -20,6 +21,11 @@ from histio.cli.options import (
     limit_options,
 )
 from histio.cli.printing import print_json, show_file
+from histio.cli.progress import progress_bar
+from histio.cli.usage import UsageError
+
+_LARGE = 2**23
+"""The size in bytes from which a check takes long enough to show its progress."""
 
 
 @click.command()
@@ -62,7 +68,7 @@ def rejects(
       histio rejects rejects.jsonl --list
     """
     from histio.cli import mending as people
-    from histio.files import Limits, choose_format, local_path
+    from histio.files import Limits, choose_format, is_same_file, local_path
     from histio.mending.corrections import Corrections, digest_of
     from histio.mending.lines import open_rejects_file
     from histio.mending.mend import Mending
@@ -74,9 +80,9 @@ def rejects(
     path = Path(file)
     target = _name_output(path) if output is None else Path(output)
     if choose_format(target).name != "jsonl":
-        raise click.UsageError(
-            f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst."
-        )
+        raise UsageError(f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst.")
+    if is_same_file(path, target):
+        raise UsageError("--output: name another file, because FILE stays as it is.")
     with ExitStack() as stack:
         history = stack.enter_context(open_any_history(url, history_name, use_environment=True))
         opened = open_rejects_file(path, history.bound, Limits(**limits))
@@ -84,20 +90,23 @@ def rejects(
         corrections = stack.enter_context(kept)
         survey = stack.enter_context(Survey())
         mending = Mending(opened, corrections, history, create_catalog=create_catalog, survey=survey)
-        mending.check()
+        is_asked = people.is_terminal() and not (as_json or only_list)
+        show_progress = partial(progress_bar, enabled=is_asked and path.stat().st_size > _LARGE)
+        with show_progress() as progress:
+            mending.check(progress)
         if as_json:
             print_json(asdict(people.describe_survey(file, survey)))
             return _exit_code(survey.left)
         people.print_survey(file, survey, has_database=history.bound.has_database)
-        if only_list or not people.is_terminal():
+        if not is_asked:
             return _exit_code(survey.left)
         check_new_files({"--output": str(target)}, force=force or corrections.has_written(target))
         with people.report_kept(corrections):
-            people.Walk(mending).run()
-            options = ["--create-catalog"] if create_catalog else []
-            for name, value in (("--url", url), ("--history", history_name)):
-                options += [name, show_file(value)] if value is not None else []
-            people.write_mended(target, mending, corrections, options=options, overwrite=True)
+            people.Walk(mending, show_progress).run()
+            with show_progress() as progress:
+                mending.check(progress)
+            options = " --create-catalog" * create_catalog + show_database(url, history_name)
+            people.write_mended(target, mending, corrections, options=options)
         return _exit_code(survey.left)
 
 
