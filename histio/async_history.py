@@ -200,7 +200,7 @@ class AsyncHistory(Generic[Kinds_co]):
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
-    ) -> Any:
+    ) -> CompleteHistory | dict[str, Any]:
         """Export runs as one document, ready for `json.dump`.
 
         Args:
@@ -223,6 +223,9 @@ class AsyncHistory(Generic[Kinds_co]):
                 and log the number of such values.
             session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
                 it. None: the bound database.
+
+        Returns:
+            A dict; of all bundled kinds, a `CompleteHistory`.
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
@@ -365,7 +368,7 @@ class AsyncHistory(Generic[Kinds_co]):
         where: sa.ColumnElement[bool] | None = None,
         exact: bool = False,
         session: AsyncBorrowedSession | None = None,
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[ProductionRunRecord | AssemblyRunRecord | dict[str, Any], None]:
         """Iterate over the records of one kind, in the order of exports and in constant memory.
 
         The connection is held until the iterator is exhausted or closed. If a loop may end early, write
@@ -386,6 +389,9 @@ class AsyncHistory(Generic[Kinds_co]):
                 return the value as read, and log the number of such values.
             session: The AsyncSession, async_scoped_session or AsyncConnection to use; histio never commits
                 it. None: the bound database.
+
+        Returns:
+            The records, as dicts; of the bundled kinds, a `ProductionRunRecord` or `AssemblyRunRecord`.
 
         Raises:
             ExportError: After the last run: the format cannot hold some rows; the error lists them all.

@@ -198,7 +198,7 @@ class History(Generic[Kinds_co]):
         exported_at: dt.datetime | None = None,
         exact: bool = False,
         session: BorrowedSession | None = None,
-    ) -> Any:
+    ) -> CompleteHistory | dict[str, Any]:
         """Export runs as one document, ready for `json.dump`.
 
         Args:
@@ -221,6 +221,9 @@ class History(Generic[Kinds_co]):
                 and log the number of such values.
             session: The Session, scoped_session or Connection to use; histio never commits it. None: the
                 bound database.
+
+        Returns:
+            A dict; of all bundled kinds, a `CompleteHistory`.
 
         Raises:
             ExportError: The format cannot hold some rows; the error lists them all.
@@ -461,7 +464,7 @@ class History(Generic[Kinds_co]):
         where: sa.ColumnElement[bool] | None = None,
         exact: bool = False,
         session: BorrowedSession | None = None,
-    ) -> Iterator[Any]:
+    ) -> Iterator[ProductionRunRecord | AssemblyRunRecord | dict[str, Any]]:
         """Iterate over the records of one kind, in the order of exports and in constant memory.
 
         The connection is held until the iterator is exhausted or closed.
@@ -481,6 +484,9 @@ class History(Generic[Kinds_co]):
                 return the value as read, and log the number of such values.
             session: The Session, scoped_session or Connection to use; histio never commits it. None: the
                 bound database.
+
+        Returns:
+            The records, as dicts; of the bundled kinds, a `ProductionRunRecord` or `AssemblyRunRecord`.
 
         Raises:
             ExportError: After the last run: the format cannot hold some rows; the error lists them all.

@@ -49,7 +49,10 @@ def entries(called):
         for name, text in zip(sections[1::2], sections[2::2], strict=True)
         if name in {"Args", "Attributes"}
     ]
-    return {name: text for section in texts for name, text in ENTRY.findall(section)}
+    found = {name: text for section in texts for name, text in ENTRY.findall(section)}
+    # The options that a field passes on to its base class are explained with the others that it passes on.
+    passed_on = re.findall(r"``(description|example)``", found.get("kwargs", ""))
+    return found | dict.fromkeys(passed_on, found.get("kwargs"))
 
 
 def parameters(called):

@@ -50,6 +50,8 @@ def test_the_index_shows_the_readme_without_what_needs_a_checkout():
     text = (ROOT / "README.md").read_text("utf-8")
     for each in SETTINGS["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
         text = re.sub(each["pattern"], each["replacement"], text)
-    assert re.findall(r"\]\((?!https?:)|<!--|-->|pip install '?\.|docs/|not on PyPI|a checkout", text) == []
+    assert (
+        re.findall(r"\]\((?!https?:)|!\*|<!--|-->|pip install '?\.|docs/|not on PyPI|a checkout", text) == []
+    )
     assert "pip install histio\n" in text
     assert text.count("```") % 2 == 0

@@ -32,9 +32,9 @@ class Bytes(WireField):
 
     Args:
         max_length: The largest number of bytes. None: as many as the column holds.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {

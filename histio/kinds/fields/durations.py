@@ -37,9 +37,9 @@ class Duration(WireField):
     zero, ``PT0S`` for zero. Loads larger numbers too (``PT36H``).
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "duration"

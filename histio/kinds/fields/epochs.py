@@ -36,9 +36,9 @@ class Epoch(UtcTimestamp):
     Args:
         unit: What the column counts since 1970-01-01T00:00:00Z: ``"s"``, ``"ms"`` or ``"us"``, for seconds,
             milliseconds or microseconds.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
 
     Raises:
         BindingError: *unit* is none of these.

@@ -46,9 +46,9 @@ class Integer(WireField):
     Args:
         minimum: The least value; None: what the column holds.
         maximum: The greatest value; None: what the column holds.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -112,9 +112,9 @@ class FixedDecimal(WireField):
             the decimal itself.
         positive: Whether zero is out of range.
         signed: Whether a minus sign is allowed.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -241,9 +241,9 @@ class Number(WireField):
     As in most languages, an integer beyond 2**53 is read as the nearest double.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Not a finite number."}
@@ -272,9 +272,9 @@ class Boolean(WireField):
     """True or false.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Not true or false."}

@@ -47,9 +47,9 @@ class Slug(SlugText):
             one is none of several.
         snapshot_of: For a slug kept as text: the name of the model that it was copied from. The import warns
             if no such row exists any more; None: it does not look.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
 
     Attributes:
         alternatives: The other slugs of the same relationship that exports write; the schema sets them.

@@ -35,9 +35,9 @@ class Text(WireField):
 
     Args:
         max_length: The maximum length in code points. None: that of the column.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {
@@ -114,9 +114,9 @@ class RunUUID(WireField):
     Args:
         form: How a text column stores it: ``"hyphenated"``, or ``"hex"``, which is 32 digits without hyphens.
             None: ``"hex"`` in a column of 32 characters, otherwise ``"hyphenated"``.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "uuid"
@@ -194,9 +194,9 @@ class Choice(WireField):
 
     Args:
         choices: The texts; empty: those of the column.
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     default_error_messages: dict[str, Any] = {"invalid": "Must be one of: {choices}."}
@@ -253,9 +253,9 @@ class Json(WireField):
     exponent are doubles; others in a file are a ``precision`` problem. Integers have any number of digits.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "json"

@@ -80,9 +80,9 @@ class UtcTimestamp(WireField):
     a second than the column keeps is a ``precision`` problem.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "timestamp"
@@ -156,9 +156,9 @@ class Date(WireField):
     """A day as RFC 3339 writes it, in the years 1000 to 9998.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "date"
@@ -197,9 +197,9 @@ class Time(WireField):
     the column keeps are a ``precision`` problem.
 
     Args:
-        description: The meaning of the member, for the JSON Schema.
-        example: A value in its JSON form, for the JSON Schema.
-        kwargs: The options of any marshmallow field, such as ``required``, ``allow_none`` and ``data_key``.
+        kwargs: For the JSON Schema, ``description``, the meaning of the member, and ``example``, a value
+            in its JSON form. The options of any marshmallow field, such as ``required``, ``allow_none`` and
+            ``data_key``.
     """
 
     definition: str | None = "time"
