@@ -21,11 +21,13 @@ def main(names: list[str]) -> None:
             list(page.run(Path(folder)))
         before = sum(len(block.commands) for each in page.before for block in each.code("console"))
         new = iter(outputs[before:])
+        text, rest = "", page.text
         for block in page.code("console"):
             said = block.code.removeprefix("$ ").split("\n$ ")
             code = "".join(_write(each, next(new)) for each in said)
-            page.text = page.text.replace(f"```console\n{block.code}", f"```console\n{code}", 1)
-        page.path.write_text(page.text, "utf-8")
+            above, found, rest = rest.partition(f"```console\n{block.code}")
+            text += above + found.removesuffix(block.code) + code
+        page.path.write_text(text + rest, "utf-8")
 
 
 def _write(said: str, output: str) -> str:

@@ -88,7 +88,7 @@ def group_problems(problems: Sequence[Problem], counts: Mapping[str, int], room:
     for problem in problems:
         _add(by_code.setdefault(problem.code, {}), problem)
     found = [
-        _code_group(code, list(groups.values()), counts.get(code, 0), room) for code, groups in by_code.items()
+        _code_group(code, [*groups.values()], counts.get(code, 0), room) for code, groups in by_code.items()
     ]
     return sorted(found, key=lambda each: -each.count)
 
@@ -111,7 +111,8 @@ def _code_group(code: str, groups: list[Group], count: int, room: Room) -> CodeG
     groups.sort(key=lambda group: -group.count)
     shown = room.take(groups[:_GROUPS], _texts)
     listed = sum(group.count for group in groups)
-    return CodeGroup(code, SOLUTIONS.get(code, ""), listed, max(listed, count), shown, len(groups) - len(shown))
+    hidden = len(groups) - len(shown)
+    return CodeGroup(code, SOLUTIONS.get(code, ""), listed, max(listed, count), shown, hidden)
 
 
 def _texts(group: Group) -> Iterable[str]:

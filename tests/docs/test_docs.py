@@ -395,7 +395,7 @@ def source(*modules):
 
 
 @pytest.mark.parametrize(
-    "message", [cells[0].strip("`") for cells in PAGES["how-to/hosts.md"].table("What cannot be bound")]
+    "message", [cells[0].strip("`") for cells in PAGES["reference/binding-errors.md"].table()]
 )
 def test_every_message_is_one_of_histios(message):
     assert message in source("**/*.py")

@@ -167,7 +167,7 @@ def test_a_code_counts_problems_that_are_not_listed(tmp_path):
     codes = {"unknown-reference": 4000, "constraint": 600}
     report = ImportReport(rejected=2000, problem_codes=codes, **problems(1000, more=3600))
     text = words(page(document(), tmp_path, imported=report))
-    assert "1 000 of 4 600 shown; numbers with × count those that are shown." in text
+    assert "1 000 of 4 600 shown; numbers with \N{MULTIPLICATION SIGN} count those that are shown." in text
     assert "unknown-reference 4 000 " in text
     assert "constraint 600 " in text
 
