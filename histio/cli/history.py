@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +83,13 @@ def open_any_history(
             yield history
     else:
         yield histio.History() if history_name is None else _import_history(history_name)
+
+
+def open_history_for(
+    file: str | None, url: str | None, history_name: str | None
+) -> AbstractContextManager[histio.History]:
+    """Open the history that the options name, to read *file*; None: its database, which it must have."""
+    return open_history(url, history_name) if file is None else open_any_history(url, history_name)
 
 
 @contextmanager
