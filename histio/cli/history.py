@@ -107,7 +107,7 @@ def _name_database_in_errors(url: Any) -> Iterator[None]:
 
 
 def _import_history(name: str) -> histio.History:
-    found = import_object(name, option="--history")
+    found = import_object(name, option="--history", example="shop.history:history")
     try:
         history = found() if callable(found) and not isinstance(found, histio.History) else found
     except Exception as error:  # whatever the function raises is the answer to --history
@@ -119,7 +119,7 @@ def _import_history(name: str) -> histio.History:
     return history
 
 
-def import_object(name: str, *, option: str) -> Any:
+def import_object(name: str, *, option: str, example: str) -> Any:
     """Import the object that ``module:attribute`` names; the working directory is searched too.
 
     Raises:
@@ -127,7 +127,7 @@ def import_object(name: str, *, option: str) -> Any:
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise UsageError(f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}.")
+        raise UsageError(f"{option}: write a module, a colon and a name, such as {example}, not {name!r}.")
     from histio.workers import import_object as import_named
 
     try:
