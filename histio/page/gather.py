@@ -23,6 +23,7 @@ from histio.kinds.auditing import apply_rule
 from histio.kinds.audits import Audit, Record, number
 from histio.kinds.table import Kind
 from histio.kinds.walk import Steps
+from histio.log import log_handled
 from histio.page.branch_plan import Amount, BranchPlan, plan_branch
 from histio.page.totals import Sums, Totals
 from histio.pointer import pointer
@@ -154,7 +155,8 @@ class GatheredKind:
         try:
             found = self._locator.locate(record)
             time, run = found.time, found.identity
-        except Exception:  # noqa: BLE001 - hooks of the host may raise anything
+        except Exception as error:  # noqa: BLE001 - hooks of the host may raise anything
+            log_handled("a run of a report has no time", error)
             time, run = "", self.kind.identity.format_record(record)
         if time:
             self.first = time if self.first is None else min(self.first, time)

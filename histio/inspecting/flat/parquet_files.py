@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import importlib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from histio.extras import install_command
 from histio.inspecting.flat.columns import ColumnType, Convert, TypeName
 from histio.inspecting.flat.tables import FlatTable
 from histio.inspecting.flat.writer import TableWriter
+from histio.log import log_handled
 
 _BATCH = 1_000
 """The number of rows that are kept as Python objects."""
@@ -130,8 +131,10 @@ def _load(name: str) -> Any:
 
 def _abandon(writer: Any) -> None:
     """Close a *writer* that an error has left open."""
-    with suppress(Exception):  # it has failed before
+    try:
         writer.close()
+    except Exception as error:  # noqa: BLE001 - the first error is raised
+        log_handled("a Parquet file that an error has left open cannot be closed", error)
     writer.is_open = False  # else it tries again when it is deleted
 
 
