@@ -265,6 +265,7 @@ def test_an_unreadable_line_is_edited_as_text(home):
         ("text = text.replace('[', '[NaN,', 1)", "The text is not JSON: NaN is not JSON"),
         ("text = text.replace('production_run', 'cake_run')", "The line is not a run"),
         ("text = '[]'", "The line is not a run"),
+        ("text = '{\"trailer\": {}}'", "The line is not a run"),
         ("text = ''", "Nothing was changed."),
         ("path.write_bytes(b'\\xff'); sys.exit()", "cannot be read"),
         ("path.unlink(); sys.exit()", "cannot be read"),
