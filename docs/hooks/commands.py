@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """Hooks of MkDocs, which describe the commands: what their help says, and the JSON that they print.
 
 The comment `commands` becomes a table of them, the help of each, and the members of its object; the comment

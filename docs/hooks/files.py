@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """Hooks of MkDocs, which make files of the checkout available to the pages."""
 
 import re

@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """A hook of MkDocs, which shows the meaning of a term of the glossary where a page uses it first."""
 
 import re

@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """Hooks of MkDocs, which link the names of the Python API to their entries in the reference.
 
 The comment `names` becomes a table of the entries of a page. Names in text and in code link to their

@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """Hooks of MkDocs, which take the pictures that pages show: what commands print, and HTML reports.
 
 The comment `screenshot: NAME` becomes the picture of that name. Each build runs the commands, so that a

@@ -1,4 +1,3 @@
-# noqa: INP001 - no package, but a script of MkDocs
 """A hook of MkDocs, which lets the search find pages by words that they do not use."""
 
 from pathlib import Path

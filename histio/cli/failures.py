@@ -19,7 +19,7 @@ from histio.files.manifest import MANIFEST
 TRACEBACK_VARIABLE = "HISTIO_TRACEBACK"
 
 _DAMAGED = """Get the file again, or import the runs before the damage: histio import --allow-truncated.
-If you edited the file, write "sealed": false into its header, and remove its last line."""
+If you edited the file, write "sealed": false into its header, and remove its trailer, if it has one."""
 _UNEXPECTED = f"Unexpected error. Set {TRACEBACK_VARIABLE}=1 to see where it happened."
 _NO_TABLE = re.compile(r"no such table|relation .* does not exist|Table .* doesn't exist")
 _EXTRAS = {"psycopg": "postgresql", "pymysql": "mariadb", "fsspec": "urls", "jinja2": "report"}

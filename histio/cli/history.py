@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +85,13 @@ def open_any_history(
         yield histio.History() if history_name is None else _import_history(history_name)
 
 
+def open_history_for(
+    file: str | None, url: str | None, history_name: str | None
+) -> AbstractContextManager[histio.History]:
+    """Open the history that the options name, to read *file*; None: its database, which it must have."""
+    return open_history(url, history_name) if file is None else open_any_history(url, history_name)
+
+
 @contextmanager
 def _name_database_in_errors(url: Any) -> Iterator[None]:
     """Add the name of the database to errors that its driver raises in the block."""
@@ -100,7 +107,7 @@ def _name_database_in_errors(url: Any) -> Iterator[None]:
 
 
 def _import_history(name: str) -> histio.History:
-    found = import_object(name, option="--history")
+    found = import_object(name, option="--history", example="shop.history:history")
     try:
         history = found() if callable(found) and not isinstance(found, histio.History) else found
     except Exception as error:  # whatever the function raises is the answer to --history
@@ -112,7 +119,7 @@ def _import_history(name: str) -> histio.History:
     return history
 
 
-def import_object(name: str, *, option: str) -> Any:
+def import_object(name: str, *, option: str, example: str) -> Any:
     """Import the object that ``module:attribute`` names; the working directory is searched too.
 
     Raises:
@@ -120,7 +127,7 @@ def import_object(name: str, *, option: str) -> Any:
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise UsageError(f"{option}: write MODULE:ATTRIBUTE, such as shop.history:history, not {name!r}.")
+        raise UsageError(f"{option}: write a module, a colon and a name, such as {example}, not {name!r}.")
     from histio.workers import import_object as import_named
 
     try:

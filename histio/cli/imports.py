@@ -238,6 +238,6 @@ def _advise(report: histio.ImportReport, *, rejects: str | None, missing: str, d
             f"The rejected {rejected} are in {show_file(rejects)}. To mend them:\n"
             f"histio rejects {show_file(rejects)}{database}"
         )
-    elif rejected and not report.dry_run and report.advice is None:
+    elif rejected and report.advice is None:
         lines.append(f"To write the rejected {rejected} to a file, repeat the command with --rejects FILE.")
     return lines

@@ -246,11 +246,8 @@ def _ask_slug(unknown: UnknownSlug) -> str:
     if len(unknown.matches) == 1:
         return unknown.matches[0]
     question = f"Rename {unknown.member} {unknown.slug} to"
-    if not unknown.matches:
-        return _strip(click.prompt(escape(question)))
-    best = unknown.matches[0]
-    return _strip(click.prompt(escape(f"{question} [{best}]"), default=best, show_default=False))
-
-
-def _strip(answer: str) -> str:
+    best = next(iter(unknown.matches), None)
+    if best is not None:
+        question += f" [{best}]"
+    answer: str = click.prompt(escape(question), default=best, show_default=False)
     return answer.strip()

@@ -35,6 +35,9 @@ truncate_times_option: Callable[[_Command], _Command] = click.option(
 sealed_option: Callable[[_Command], _Command] = click.option(
     "--sealed", is_flag=True, help="Refuse files without a seal, which shows that nothing is missing."
 )
+kind_option: Callable[[_Command], _Command] = click.option(
+    "--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated."
+)
 json_option: Callable[[_Command], _Command] = click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object."
 )
@@ -199,7 +202,7 @@ _FILTER_OPTIONS = (
         help="Only runs whose own times say that they, or their ledgers, were created or updated since then. "
         "Runs that were imported later with older times are missing.",
     ),
-    click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated."),
+    kind_option,
     click.option(
         "--where",
         multiple=True,

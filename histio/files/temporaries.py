@@ -8,8 +8,8 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,28 +61,22 @@ def temporary_prefix(path: Path) -> str:
     return f".histio-{path.name.split('.')[0][:_NAME]}-{digest}-"
 
 
-@contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
+def _locked(file: BinaryIO) -> AbstractContextManager[None]:
     """Lock *file* in the block, even if it is closed there; where files cannot be locked, do nothing."""
-    if fcntl is None:
-        yield
-        return
-    lock = os.dup(file.fileno())
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+    return _lock(lambda: os.dup(file.fileno()))
+
+
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
+    """Wait until no other process has locked *folder*, and lock it in the block, where that is possible."""
+    return _lock(lambda: os.open(folder, os.O_RDONLY))
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Wait until no other process has locked *folder*, and lock it in the block, where that is possible."""
+def _lock(open_descriptor: Callable[[], int]) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    lock = os.open(folder, os.O_RDONLY)
+    lock = open_descriptor()
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)

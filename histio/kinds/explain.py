@@ -152,5 +152,5 @@ def _version_message(version: object, newest: str) -> str:
         return f"Format {version} is newer than {newest}, the newest that this histio reads."
     if given and known and given < known:
         upgrades = f'upgrades={{"{version}": function}}'
-        return f'Must be "{newest}", not {quote(version)}, which a History with {upgrades} reads.'
+        return f'Must be "{newest}", not {quote(version)}. A History with {upgrades} reads it.'
     return f'Must be "{newest}", not {quote(version)}.'

@@ -19,12 +19,12 @@ def text_to_edit(line: str, problems: Iterable[Problem], max_depth: int) -> str:
         return f"{line}\n"
     if read.kind == UNREADABLE and isinstance(read.value, str):
         return f"{read.value}\n"
-    listed = json.dumps([dict(_tell(problem)) for problem in problems])
+    listed = json.dumps([dict(_members_to_show(problem)) for problem in problems])
     members = {PROBLEMS: listed, **_without_problems(line)}
     return f"{indent(_object(members))}\n"
 
 
-def _tell(problem: Problem) -> Iterator[tuple[str, Any]]:
+def _members_to_show(problem: Problem) -> Iterator[tuple[str, Any]]:
     """What people need to know of a *problem*."""
     for name in ("message", "hint", "pointer"):
         value = getattr(problem, name)

@@ -143,21 +143,21 @@ def _read_problems(listed: Iterable[Any], kind: str | None, value: Any) -> Itera
     """The errors among the problems of a line; whatever people have written there is one, too."""
     uuid = value.get("uuid") if isinstance(value, dict) else None
     for each in listed:
-        told = each if isinstance(each, dict) else {"message": quote(each)}
-        if told.get("severity") != "warning":
+        given = each if isinstance(each, dict) else {"message": quote(each)}
+        if given.get("severity") != "warning":
             yield Problem(
                 "error",
-                _read_code(_text(told, "code")),
-                _text(told, "message") or quote(told),
-                _pointer_into_line(_text(told, "pointer") or "", kind),
+                _read_code(_text(given, "code")),
+                _text(given, "message") or quote(given),
+                _pointer_into_line(_text(given, "pointer") or "", kind),
                 kind,
-                _text(told, "uuid") or (uuid if isinstance(uuid, str) else None),
-                hint=_text(told, "hint"),
+                _text(given, "uuid") or (uuid if isinstance(uuid, str) else None),
+                hint=_text(given, "hint"),
             )
 
 
-def _text(told: Mapping[str, Any], member: str) -> str | None:
-    value = told.get(member)
+def _text(given: Mapping[str, Any], member: str) -> str | None:
+    value = given.get(member)
     return value if isinstance(value, str) else None
 
 

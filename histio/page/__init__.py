@@ -71,9 +71,9 @@ def report_page(
     if not isinstance(contents, History) and any(is_same_file(path, out) for path in contents):
         raise ValueError("out: the report would replace the file that it is about")
     kinds_from = source if isinstance(source, History) else history or History()
-    named = None if rejects is None else fspath(rejects)
+    rejects_name = None if rejects is None else fspath(rejects)
     rejected = set() if imported is None else list_rejected(imported)
     with target(out, compression=None, overwrite=overwrite) as file, Sums() as sums:
         gathered = gather(contents, kinds_from, sums, limits, rejected)
-        for piece in render(build_content(gathered, sums, kinds_from, imported, named)):
+        for piece in render(build_content(gathered, sums, kinds_from, imported, rejects_name)):
             file.write(piece)

@@ -66,8 +66,8 @@ def _summary(kinds: list[GatheredKind]) -> str:
     """How many runs of each kind there are."""
     if not any(kind.runs for kind in kinds):
         return "There are no runs"
-    named = [(kind.runs, kind.kind.name if kind.runs == 1 else kind.kind.collection) for kind in kinds]
-    return ", ".join(f"{format_count(runs)} {to_title(name).lower()}" for runs, name in named)
+    counts = [(kind.runs, kind.kind.name if kind.runs == 1 else kind.kind.collection) for kind in kinds]
+    return ", ".join(f"{format_count(runs)} {to_title(name).lower()}" for runs, name in counts)
 
 
 def _contents(gathered: GatheredHistory, report: ImportReport) -> dict[str, Any]:

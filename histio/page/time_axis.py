@@ -32,7 +32,7 @@ class TimeAxis:
         first: The first day.
         last: The last day.
         outside: The number of runs before and after.
-        named: The days of the first of those.
+        outliers: The days of the first few of them.
         periods: The number of periods that have runs.
     """
 
@@ -40,7 +40,7 @@ class TimeAxis:
     first: dt.date
     last: dt.date
     outside: int
-    named: tuple[dt.date, ...]
+    outliers: tuple[dt.date, ...]
     periods: int
 
     @property
@@ -60,8 +60,8 @@ class TimeAxis:
         if not self.outside:
             return ""
         years = dict.fromkeys([self.first.year, self.last.year])
-        days = ", ".join(map(dt.date.isoformat, self.named))
-        more = ", …" if self.outside > len(self.named) else ""
+        days = ", ".join(map(dt.date.isoformat, self.outliers))
+        more = ", …" if self.outside > len(self.outliers) else ""
         runs = "1 run outside {} is" if self.outside == 1 else f"{self.outside:,} runs outside {{}} are"
         span = "\N{EN DASH}".join(f"{year:04}" for year in years)
         return f"{runs.format(span)} not drawn: {days}{more}. Totals and tables include them."
@@ -79,16 +79,16 @@ def plan_axis(rows: Callable[[], Iterator[tuple[str, str, Totals]]]) -> TimeAxis
     if not years:
         return None
     kept, first, last = range(*_main_years(years)), dt.date.max, dt.date.min
-    outside, named = 0, list[dt.date]()
+    outside, outliers = 0, list[dt.date]()
     for day, _, totals in days_of(rows()):
         if day.year in kept:
             first, last = min(first, day), max(last, day)
         else:
             outside += totals.records
-            named += [day] * (len(named) < _NAMED)
+            outliers += [day] * (len(outliers) < _NAMED)
     step = choose_step(first, last)
     periods = {step.start(day) for day, *_ in days_of(rows()) if day.year in kept}
-    return TimeAxis(step, first, last, outside, tuple(named), len(periods))
+    return TimeAxis(step, first, last, outside, tuple(outliers), len(periods))
 
 
 def days_of(rows: Iterable[tuple[str, str, Totals]]) -> Iterator[tuple[dt.date, str, Totals]]:

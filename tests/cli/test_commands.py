@@ -857,6 +857,11 @@ def test_a_history_that_is_none_is_wrong_usage(host, run, named):
     assert run(f"export other.jsonl --history {named}")[0] == ExitCode.USAGE
 
 
+def test_an_export_with_a_history_names_it_in_the_command_for_the_import(host, run):
+    printed = run("export out.jsonl --history ourshop:here")[1]
+    assert "\n  histio import out.jsonl --url … --history ourshop:here" in printed
+
+
 # --- what goes wrong -----------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def test_a_version_between_starts_at_its_own_step(history):
         ("2.2", "Format 2.2 is newer than 2.1"),
         ("10.0", "Format 10.0 is newer than 2.1"),
         ("1.1", 'Must be "2.1", not .* Older ones that are read: 1.0, 1.5.'),
-        ("1.1", r'not .1\.1., which a History with upgrades=\{"1.1": function\} reads'),
+        ("1.1", r'not .1\.1.\. A History with upgrades=\{"1.1": function\} reads it\.'),
         (2.1, 'Must be "2.1", not 2.1'),
         (None, 'Must be "2.1", not None'),
         ([], 'Must be "2.1"'),

@@ -47,7 +47,7 @@ YEAR = [f"2025-{month:02}-{day:02}" for month in range(1, 13) for day in range(1
 def test_few_runs_far_from_all_others_are_not_on_the_axis(days, first, last, outside):
     axis = axis_of(days)
     assert (axis.first.isoformat(), axis.last.isoformat()) == (first, last)
-    assert [day.isoformat() for day in axis.named] == outside
+    assert [day.isoformat() for day in axis.outliers] == outside
     assert axis.outside == len(outside)
 
 

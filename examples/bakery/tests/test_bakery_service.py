@@ -31,7 +31,6 @@ pytestmark = pytest.mark.anyio
 Serve = Callable[..., Awaitable[httpx.AsyncClient]]
 
 BRANCH = "Oven Lane"
-COUNTED = "counted"
 FIRST = dt.datetime(2025, 12, 8, 10, tzinfo=dt.UTC)
 LINTERS = Path(__file__).parents[3] / "tests" / "openapi"
 UNSEALED = "/history.jsonl?sealed=false"

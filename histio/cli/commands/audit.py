@@ -10,7 +10,7 @@ import click
 
 import histio
 from histio.cli.exit_codes import ExitCode
-from histio.cli.history import open_any_history, open_history
+from histio.cli.history import open_history_for
 from histio.cli.options import (
     LimitOptions,
     database_options,
@@ -53,8 +53,7 @@ def audit(
       histio audit history.jsonl
       histio audit --url sqlite:///bakery.db
     """
-    open_needed = open_history if file is None else open_any_history
-    with open_needed(url, history_name) as history:
+    with open_history_for(file, url, history_name) as history:
         rules = list(_find_rules(history))
         groups = _Groups(file, [kind.collection for kind in history.bound.kinds])
         errors, warnings = print_problems(

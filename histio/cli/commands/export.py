@@ -11,7 +11,7 @@ import click
 import histio
 from histio.cli.exit_codes import ExitCode
 from histio.cli.filters import check_period, select_kinds
-from histio.cli.history import open_history
+from histio.cli.history import open_history, show_database
 from histio.cli.options import (
     database_options,
     file_argument,
@@ -127,7 +127,11 @@ def export(
         with report_unprintable("The export is done"):
             digest_of = "parts" if is_folder else "runs"
             print_export(
-                report, file, hint=_hint(history, report, file), digest_of=digest_of, as_json=as_json
+                report,
+                file,
+                hint=_hint(history, report, file, history_name),
+                digest_of=digest_of,
+                as_json=as_json,
             )
     return ExitCode.REJECTS if report.skipped else ExitCode.DONE
 
@@ -141,12 +145,13 @@ def _check_folder(file: str, file_format: str | None, differs_from: str | None) 
         raise UsageError(f"With --parts or --jobs, name a folder, not {show_file(file)}.")
 
 
-def _hint(history: histio.History, report: histio.ExportReport, file: str) -> str:
+def _hint(history: histio.History, report: histio.ExportReport, file: str, history_name: str | None) -> str:
     """What to do next: to export the catalog too, which a first export may need, and to import the file."""
     if not (report.exported or report.catalog) or file == "-":
         return ""
     option = " --create-catalog" if report.catalog else ""
-    hint = f"To see what an import would do:\n  histio import {show_file(file)} --url …{option} --dry-run"
+    target = f" --url …{show_database(None, history_name)}"
+    hint = f"To see what an import would do:\n  histio import {show_file(file)}{target}{option} --dry-run"
     if report.catalog or report.unchanged or not history.catalog:
         return hint
     return f"The file has no catalog: --with-catalog also exports the rows that runs name.\n{hint}"

@@ -12,7 +12,7 @@ import click
 
 import histio
 from histio.cli.exit_codes import ExitCode
-from histio.cli.history import open_any_history, open_history
+from histio.cli.history import open_history_for
 from histio.cli.options import (
     LimitOptions,
     database_options,
@@ -86,8 +86,7 @@ def flatten(
       histio flatten history.jsonl --to workbook --format xlsx
       histio flatten --url sqlite:///bakery.db --to parquet --format parquet
     """
-    open_needed = open_history if file is None else open_any_history
-    with open_needed(url, history_name) as history, _advise():
+    with open_history_for(file, url, history_name) as history, _advise():
         report = histio.flatten(
             history if file is None else file,
             folder,

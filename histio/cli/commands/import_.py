@@ -24,6 +24,7 @@ from histio.cli.options import (
     file_option,
     import_options,
     json_option,
+    kind_option,
     limit_options,
     quiet_option,
     sealed_option,
@@ -41,7 +42,7 @@ from histio.cli.usage import UsageError
 @import_options
 @file_option("--report", "page", help="Write an HTML report about the import to FILE.")
 @click.option("--force", is_flag=True, help="Replace existing files of --rejects and --report.")
-@click.option("--kind", "kinds", multiple=True, help="Only runs of this kind. Can be repeated.")
+@kind_option
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

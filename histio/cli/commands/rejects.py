@@ -67,8 +67,15 @@ def rejects(
       histio rejects rejects.jsonl --url sqlite:///branch.db
       histio rejects rejects.jsonl --list
     """
-    from histio.cli import mending as people
-    from histio.files import Limits, choose_format, is_same_file, local_path
+    from histio.cli.mending import (
+        Walk,
+        describe_survey,
+        is_terminal,
+        print_survey,
+        report_kept,
+        write_mended,
+    )
+    from histio.files import Limits, local_path
     from histio.mending.corrections import Corrections, digest_of
     from histio.mending.lines import open_rejects_file
     from histio.mending.mend import Mending
@@ -79,10 +86,7 @@ def rejects(
             local_path(each)  # raises for URLs and standard streams
     path = Path(file)
     target = _name_output(path) if output is None else Path(output)
-    if choose_format(target).name != "jsonl":
-        raise UsageError(f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst.")
-    if is_same_file(path, target):
-        raise UsageError("--output: name another file, because FILE stays as it is.")
+    _check_output(path, target)
     with ExitStack() as stack:
         history = stack.enter_context(open_any_history(url, history_name, use_environment=True))
         opened = open_rejects_file(path, history.bound, Limits(**limits))
@@ -90,28 +94,38 @@ def rejects(
         corrections = stack.enter_context(kept)
         survey = stack.enter_context(Survey())
         mending = Mending(opened, corrections, history, create_catalog=create_catalog, survey=survey)
-        is_asked = people.is_terminal() and not (as_json or only_list)
+        is_asked = is_terminal() and not (as_json or only_list)
         show_progress = partial(progress_bar, enabled=is_asked and path.stat().st_size > _LARGE)
         with show_progress() as progress:
             mending.check(progress)
         if as_json:
-            print_json(asdict(people.describe_survey(file, survey)))
+            print_json(asdict(describe_survey(file, survey)))
             return _exit_code(survey.left)
-        people.print_survey(file, survey, has_database=history.bound.has_database)
+        print_survey(file, survey, has_database=history.bound.has_database)
         if not is_asked:
             return _exit_code(survey.left)
         check_new_files({"--output": str(target)}, force=force or corrections.has_written(target))
-        with people.report_kept(corrections):
-            people.Walk(mending, show_progress).run()
+        with report_kept(corrections):
+            Walk(mending, show_progress).run()
             with show_progress() as progress:
                 mending.check(progress)
             options = " --create-catalog" * create_catalog + show_database(url, history_name)
-            people.write_mended(target, mending, corrections, options=options)
+            write_mended(target, mending, corrections, options=options)
         return _exit_code(survey.left)
 
 
 def _exit_code(left: int) -> ExitCode:
     return ExitCode.REJECTS if left else ExitCode.DONE
+
+
+def _check_output(path: Path, target: Path) -> None:
+    """Raise UsageError if the mended runs of *path* cannot be written to *target*."""
+    from histio.files import choose_format, is_same_file
+
+    if choose_format(target).name != "jsonl":
+        raise UsageError(f"--output: {show_file(str(target))} must end with .jsonl, or .jsonl.gz or .zst.")
+    if is_same_file(path, target):
+        raise UsageError("--output: name another file, because FILE stays as it is.")
 
 
 def _name_output(path: Path) -> Path:

@@ -8,7 +8,7 @@ import click
 
 import histio
 from histio.cli.exit_codes import ExitCode
-from histio.cli.history import open_any_history, open_history
+from histio.cli.history import open_history_for
 from histio.cli.options import (
     LimitOptions,
     database_options,
@@ -49,8 +49,7 @@ def report(
       histio report history.jsonl -o report.html
       histio report --url sqlite:///bakery.db -o bakery.html
     """
-    open_needed = open_history if file is None else open_any_history
-    with open_needed(url, history_name) as history:
+    with open_history_for(file, url, history_name) as history:
         source = history if file is None else file
         histio.report_page(source, output, history=history, overwrite=force, **limits)
     to_stdout = output == "-"

@@ -24,7 +24,7 @@ def scaffold(models: tuple[str, ...]) -> int:
     """
     from histio.scaffold import scaffold as scaffold_models
 
-    found = [import_object(place, option="MODULE:MODEL") for place in models]
+    found = [import_object(place, option="MODULE:MODEL", example="shop.models:Order") for place in models]
     import_paths = {
         model: place for model, place in zip(found, models, strict=True) if isinstance(model, type)
     }
