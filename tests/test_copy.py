@@ -520,7 +520,6 @@ def test_a_session_is_used_and_left_open(pair):
 
 
 SMALL = run(Run, {"identity": "code", "exclude": ("id", "at")}, code=code, note=note)
-STRICT = run(Run, {"identity": "code", "exclude": ("id",)}, code=code, note=code, at=time)
 OTHER = run(Run, {"identity": "code", "kind": "batch", "exclude": ("id",)}, code=code, note=note, at=time)
 
 

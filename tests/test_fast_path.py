@@ -16,7 +16,7 @@ from marshmallow import post_dump, pre_load, validate
 from sqlalchemy.orm import Session
 
 import histio
-from histio import ExportError, FixedDecimal, History, ProductionRunSchema, Text
+from histio import ExportError, History, ProductionRunSchema, Text
 from histio.models import Base, ProductionConsumption, ProductionRun
 from histio.testing import documents, near_documents
 from histio.tuning import tuned
@@ -346,10 +346,6 @@ def as_it_is_out(_schema, data, **_):
 
 def gets_it_alike(schema, *given):
     return super(type(schema), schema).get_attribute(*given)
-
-
-class Grams(FixedDecimal):
-    """A field of the host's with a name of its own only."""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from histio.bound import Bound
-from histio.files import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, FilePath, Limits
+from histio.files import FilePath, GiB, Limits, MiB
 from histio.files.new_folder import new_folder
 from histio.history import History
 from histio.inspecting.flat.csv_files import CsvWriter
@@ -95,9 +95,9 @@ def flatten(
     on_invalid: Literal["error", "skip"] = "error",
     for_excel: bool = False,
     overwrite: bool = False,
-    max_bytes: int = MAX_BYTES,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_depth: int = MAX_DEPTH,
+    max_bytes: int = 64 * GiB,
+    max_line_bytes: int = 128 * MiB,
+    max_depth: int = 64,
 ) -> FlattenReport:
     """Write a file or a database as flat tables, one for each kind and each ledger, in constant memory.
 
@@ -119,7 +119,7 @@ def flatten(
         for_excel: Whether CSV files begin with a byte order mark, and texts that Excel would take for
             formulas with an apostrophe.
         overwrite: Whether to replace a folder that has such tables, and nothing else.
-        max_bytes: The maximum size of the uncompressed file.
+        max_bytes: The maximum size of the uncompressed file, in bytes.
         max_line_bytes: The maximum size of a run in bytes; a longer line of a stream is invalid.
         max_depth: The maximum depth of nested objects and lists in a run; a deeper line is invalid.
 
@@ -166,7 +166,7 @@ def flatten(
     )
 
 
-def _writer(format: str, *, for_excel: bool) -> TableWriter:  # noqa: A002 - as for flatten
+def _writer(format: str, *, for_excel: bool) -> TableWriter:  # noqa: A002 - the word for it
     if format not in _WRITERS:
         raise ValueError(f"format must be one of {', '.join(get_args(TableFormat))}, not {quote(format)}")
     if format == "csv":

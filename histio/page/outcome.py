@@ -35,9 +35,11 @@ SOLUTIONS = {
 
 WITHOUT_REJECTS = (
     "Write the rejected runs to a file with --rejects FILE (rejects= in Python), correct them, and import "
-    "that file. histio rejects FILE shows them one by one."
+    "that file. histio rejects FILE goes through them one at a time."
 )
-WITH_REJECTS = "Correct the rejected runs in {}, and import that file. histio rejects shows them one by one."
+WITH_REJECTS = (
+    "Correct the rejected runs in {}, and import that file. histio rejects goes through them one at a time."
+)
 
 _REMARKS = {
     "dry_run": "This was a dry run: nothing was written.",

@@ -312,7 +312,7 @@ def test_the_published_schema_is_derived_from_the_classes():
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_the_schema_of_a_command_is_printed(run, name):
-    code, printed, _ = run(f"schema --output {name}")
+    code, printed, _ = run(f"schema --command {name}")
     schema = json.loads(printed)
     assert (code, schema["$id"]) == (0, f"urn:histio:output:1.0:{name}")
     assert not Draft202012Validator(schema).is_valid({"no": "output"})
@@ -320,7 +320,7 @@ def test_the_schema_of_a_command_is_printed(run, name):
 
 @pytest.mark.parametrize(
     ("options", "why"),
-    [("--output demo", "write one of init, export"), ("--output check --openapi", "cannot be combined")],
+    [("--command demo", "write one of init, export"), ("--command check --openapi", "cannot be combined")],
 )
 def test_a_schema_that_there_is_not_is_a_matter_of_usage(run, options, why):
     code, _, errors = run(f"schema {options}")

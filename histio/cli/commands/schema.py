@@ -21,10 +21,7 @@ FILE_MATCH = ["*.histio.json"]
 @click.option("--openapi", is_flag=True, help="Print an OpenAPI 3.1 document with the schema as components.")
 @click.option("--editor", is_flag=True, help="Print settings for VS Code, and an entry for SchemaStore.")
 @click.option(
-    "--output",
-    "command",
-    metavar="COMMAND",
-    help="Print the schema of what this command prints with --json.",
+    "--command", metavar="COMMAND", help="Print the schema of what this command prints with --json."
 )
 def schema(history_name: str | None, *, openapi: bool, editor: bool, command: str | None) -> int:
     """Print the JSON Schema of documents, or of command output.
@@ -39,7 +36,7 @@ def schema(history_name: str | None, *, openapi: bool, editor: bool, command: st
     "json.schemas" is for the settings of VS Code, the member "schemastore" is an entry of a SchemaStore
     catalog. Both name the file of the published schema.
 
-    With --output COMMAND, prints the schema of the JSON object that this command prints with --json. For the
+    With --command COMMAND, prints the schema of the JSON object that this command prints with --json. For the
     lines of --jsonl, use #/$defs/COMMAND_line.
 
     \b
@@ -47,11 +44,11 @@ def schema(history_name: str | None, *, openapi: bool, editor: bool, command: st
       histio schema > history-1.0.schema.json
       histio schema --openapi > openapi.json
       histio schema --editor
-      histio schema --output check
+      histio schema --command check
     """
     if command is not None:
         if openapi or editor or history_name:
-            raise UsageError("--output cannot be combined with other options.")
+            raise UsageError("--command cannot be combined with other options.")
         click.echo(json.dumps(_of_output(command), indent=2))
         return ExitCode.DONE
     if openapi and editor:
@@ -73,7 +70,7 @@ def _of_output(command: str) -> dict[str, Any]:
     from histio.kinds.json_schema import find_schema_file
 
     if command not in OUTPUTS:
-        raise UsageError(f"--output: write one of {', '.join(OUTPUTS)}, not {command!r}.")
+        raise UsageError(f"--command: write one of {', '.join(OUTPUTS)}, not {command!r}.")
     schema: dict[str, Any] = json.loads(find_schema_file("output-1.0.schema.json").read_text("utf-8"))
     own = {"$id": f"{schema['$id']}:{command}", "$ref": f"#/$defs/{command}"}
     return {"$schema": schema.pop("$schema"), **own, "$defs": schema["$defs"]}
