@@ -45,9 +45,14 @@ class Trial:
     def __init__(self, environment: Path, index: str, folder: Path) -> None:
         self.index = index
         self.folder = folder
-        self.variables = os.environ | {"PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-        # Neither the checkout instead of what is installed, nor a second to compile it for each command.
-        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        # Errors of the system are in English, and texts in UTF-8, as this program expects them.
+        self.variables = os.environ | {
+            "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "LC_ALL": "C.UTF-8",
+        }
+        # Neither the checkout instead of what is installed, nor a second to compile it for each command, nor
+        # the database of whoever calls this.
+        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "HISTIO_DATABASE_URL", "HISTIO_TRACEBACK"):
             self.variables.pop(name, None)
 
     def run(self, command: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ def edit_text(text: str, *, name: str) -> str | None:
         name: The name of the file that the editor opens.
 
     Returns:
-        The text that was saved; None: there is none that can be read.
+        The text that was saved; None: there is none that can be read. What cannot be read stays in its file.
 
     Raises:
         KeyboardInterrupt: The process was interrupted; then the file stays.
@@ -37,7 +37,8 @@ def edit_text(text: str, *, name: str) -> str | None:
     except KeyboardInterrupt:
         print_line(f"\nThe text that you were editing is in {escape(file)}", err=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    if saved is not None or not file.exists():
+        shutil.rmtree(folder, ignore_errors=True)
     return saved
 
 
@@ -45,5 +46,5 @@ def _read(file: Path) -> str | None:
     try:
         return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        print_line(f"The edited text cannot be read: {escape(error)}", err=True)
+        print_line(f"The edited text in {escape(file)} cannot be read: {escape(error)}", err=True)
         return None

@@ -68,8 +68,10 @@ def new_folder(
 
 
 def _local(path: str | os.PathLike[str]) -> Path:
-    if path == "-" or not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"tables are written to a folder, not to {quote(path)}")
+    if os.fspath(path) in ("", "-"):
+        raise ValueError(f"tables are written to a folder, not to {quote(path)}")
     path = strip_file_scheme(path)
     if is_url(path):
         raise ValueError(f"{strip_secrets(path)}: tables are written to a local folder, not to a URL")
@@ -104,7 +106,7 @@ class _Existing:
         if files and not self.overwrite:
             raise FileExistsError(errno.EEXIST, "the folder is not empty", self.name)
         for file in files:
-            if file.name not in self.replaceable:
+            if file.name not in self.replaceable or (file.is_dir() and not file.is_symlink()):
                 text = f"has {quote(file.name)}, which is not one of the tables: choose another folder"
                 raise ValueError(f"{self.name} {text}")
         return files

@@ -97,6 +97,8 @@ class Corrections(ExitStack):
         self._take(correction)
 
     def _open(self) -> None:
+        if not self.path.is_file():  # a device may have no end
+            raise CorrectionsError(f"{self.path.name} is not a file of corrections.")
         with ExitStack() as stack:
             file = stack.enter_context(self.path.open("r+b"))
             stack.enter_context(lock_or_fail(file, self.path))
@@ -118,14 +120,19 @@ class Corrections(ExitStack):
 
     def _take(self, correction: Mapping[str, Any]) -> None:
         match correction:
-            case {"line": int(number), "text": str(text)}:
+            case {"line": int(number), "text": str(text)} if "\n" not in text:
+                text.encode()  # raises ValueError for lone surrogates
                 self._lines[number] = text, len(self._renames)
-            case {"rename": dict(renames)}:
+            case {"rename": dict(renames)} if all(map(_is_rename, renames.values())):
                 self._renames.append(renames)
             case {"output": str(digest)}:
                 self._output = digest
             case _:
                 raise ValueError("no correction")
+
+
+def _is_rename(slugs: object) -> bool:
+    return isinstance(slugs, dict) and all(isinstance(new, str) for new in slugs.values())
 
 
 def digest_of(path: Path) -> str:

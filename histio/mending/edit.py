@@ -33,11 +33,16 @@ def _members_to_show(problem: Problem) -> Iterator[tuple[str, Any]]:
 
 
 def line_from(edited: str, max_depth: int) -> str:
-    """The line that people mean by the *edited* text. Text that is not JSON becomes an unreadable line."""
+    """The line that people mean by the *edited* text.
+
+    Text that is not JSON, and a trailer, which is not a run, become an unreadable line.
+    """
     text = edited.removeprefix("\ufeff").strip()
     try:
         members = decode(text, max_depth)
     except NotJsonError:
+        return json.dumps({UNREADABLE: text})
+    if isinstance(members, dict) and "trailer" in members:  # it would be ignored, and the run with it
         return json.dumps({UNREADABLE: text})
     return without_problems(text) if isinstance(members, dict) else compact(text)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
 import shlex
 import signal
 import sys
@@ -263,6 +265,7 @@ def test_an_unreadable_line_is_edited_as_text(home):
         ("text = text.replace('[', '[NaN,', 1)", "The text is not JSON: NaN is not JSON"),
         ("text = text.replace('production_run', 'cake_run')", "The line is not a run"),
         ("text = '[]'", "The line is not a run"),
+        ("text = '{\"trailer\": {}}'", "The line is not a run"),
         ("text = ''", "Nothing was changed."),
         ("path.write_bytes(b'\\xff'); sys.exit()", "cannot be read"),
         ("path.unlink(); sys.exit()", "cannot be read"),
@@ -278,6 +281,17 @@ def test_an_editor_that_saves_nonsense_or_fails_loses_nothing(home, edit, why):
         assert why in terminal.answer(ASKED, "q")
         assert terminal.end()[0] == ExitCode.REJECTS
     assert uuids("rejects-mended.jsonl") == [number(1)]
+
+
+@pytest.mark.slow
+def test_an_edited_text_in_another_encoding_is_kept_and_named(home):
+    edit = "path.write_bytes('crème'.encode('latin-1')); sys.exit()"
+    with at_terminal(BRANCH, edit=edit) as terminal:
+        terminal.answer(ASKED, "e")
+        told = terminal.answer(ASKED, "q")
+    [kept] = home.glob("histio-*/*")
+    assert f"The edited text in {kept} cannot be read" in told
+    assert kept.read_bytes() == "crème".encode("latin-1")
 
 
 @pytest.mark.slow
@@ -429,6 +443,35 @@ def test_two_people_cannot_mend_the_same_rejects(home, run):
     with mend_two(home):
         code, _, errors = run(f"rejects rejects.jsonl {BRANCH}")
     assert (code, "another process uses the file" in errors) == (ExitCode.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"line": 2, "text": "{}\\n{}"}',
+        '{"line": 2, "text": "\\ud800"}',
+        '{"rename": {"recipe_slug": 5}}',
+        '{"rename": {"recipe_slug": {"cookys": null}}}',
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_is_no_correction_is_refused_in_one_line(home, run, content):
+    digest = hashlib.sha256(Path("rejects.jsonl").read_bytes()).hexdigest()
+    header = json.dumps({"corrections_of": digest}) if content else ""
+    Path("rejects-mended.jsonl.corrections").write_text(f"{header}\n{content}\n")
+    code, _, errors = run("rejects rejects.jsonl --list")
+    assert code == ExitCode.USAGE
+    assert errors == "Error: rejects-mended.jsonl.corrections is not a file of corrections.\n"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_corrections_are_read_from_a_regular_file_only(home, run, make):
+    make(Path("rejects-mended.jsonl.corrections"))
+    code, _, errors = run("rejects rejects.jsonl --list")
+    assert (code, "is not a file of corrections" in errors) == (ExitCode.USAGE, True)
 
 
 # --- files of all kinds --------------------------------------------------------------------------------

@@ -670,6 +670,16 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     assert (tmp_path / "letter.csv").read_text() == "Dear"
 
 
+def test_a_folder_with_the_name_of_a_table_is_no_table_to_replace(tmp_path):
+    flattened(GIVEN, tmp_path)
+    (tmp_path / "production_runs.csv").unlink()
+    (tmp_path / "production_runs.csv").mkdir()
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"has 'production_runs.csv', which is not one of the tables"):
+        flattened(GIVEN, tmp_path, overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_after_an_error_the_earlier_tables_are_still_there(tmp_path):
     flattened(GIVEN, tmp_path / "tables")
     before = {file: file.read_bytes() for file in (tmp_path / "tables").iterdir()}
@@ -685,10 +695,11 @@ def test_after_an_error_the_earlier_tables_are_still_there(tmp_path):
         ("file", NotADirectoryError),
         ("missing/tables", FileNotFoundError),
         ("memory://tables", ValueError),
-        ("-", TypeError),
+        ("-", ValueError),
+        ("", ValueError),
         (io.BytesIO(), TypeError),
     ],
-    ids=["a file", "no parent", "a URL", "standard output", "an open file"],
+    ids=["a file", "no parent", "a URL", "standard output", "no name", "an open file"],
 )
 def test_what_is_not_a_folder_is_refused(tmp_path, monkeypatch, folder, error):
     monkeypatch.chdir(tmp_path)

@@ -20,8 +20,7 @@ import histio
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, RedirectResponse
-from fastapi.templating import Jinja2Templates
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from sqlalchemy import exc
@@ -72,7 +71,6 @@ environment.filters |= {
     "singular": SINGULAR.get,
     "plural": PLURAL.get,
 }
-templates = Jinja2Templates(env=environment)
 router = APIRouter()
 log = logging.getLogger("bakery")
 
@@ -120,7 +118,9 @@ OfPath = Annotated[Import, Depends(waiting_or_done)]
 def page(request: Request, name: str, status: int = 200, **content: Any) -> Response:
     """A page from its template, which escapes everything that it shows."""
     content["branch"] = request.app.state.bakery.branch
-    return templates.TemplateResponse(request, name, content, status, HEADERS)
+    html = environment.get_template(name).render(content)
+    # Lone surrogates, which names of files and of members may have, cannot be encoded.
+    return HTMLResponse(html.encode("utf-8", "replace"), status, HEADERS)
 
 
 @router.get("/")

@@ -267,6 +267,24 @@ async def test_no_name_of_a_file_leads_anywhere(start, name):
     assert {path.name for path in folder.iterdir()} == {"upload", "about.json"}
 
 
+async def test_what_cannot_be_encoded_is_shown_nevertheless(start):
+    service = await start()
+    header, *_ = SAMPLES["other-branch.jsonl"].splitlines(keepends=True)
+    run = b'{"production_run": {"\\ud800<b>": 1}}\n'
+    content = header.replace(b'"version"', b'"sealed": false, "version"') + run
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="+2AA-<b>"\r\n\r\n'
+        + content
+        + b"\r\n--x--"
+    )
+    media_type = {"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"}  # has lone surrogates
+    uploaded = await service.client.post("/imports", content=form, headers=HERE | media_type)
+    for path in ("/", uploaded.headers["location"]):
+        response = await service.client.get(path)
+        assert response.status_code == 200
+        assert "?&lt;b&gt;" in response.text
+
+
 @pytest.mark.parametrize("path", ["..", "%2e%2e", "%2Fetc", "0", "00000000-0000-0000-0000-000000000000"])
 async def test_what_is_no_import_is_not_found(start, path):
     response = await (await start()).client.get(f"/imports/{path}/rejects.jsonl")
