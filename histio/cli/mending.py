@@ -16,7 +16,7 @@ from histio.cli.outputs import RejectsOutput, name_file
 from histio.cli.printing import escape, format_size, pluralize, print_line, show_file
 from histio.mending.corrections import Corrections
 from histio.mending.edit import describe_syntax_error
-from histio.mending.lines import MISSING, Line
+from histio.mending.lines import MISSING, UNREADABLE, Line
 from histio.mending.mend import Mending, UnknownSlug, find_unknown_slug
 from histio.mending.survey import Survey, alike
 from histio.report import KEPT
@@ -168,6 +168,8 @@ class Walk:
         if known:
             print_line(escape(f"  {', '.join(known)}"))
         self._print_problems(line, problems)
+        if line.kind == UNREADABLE and (error := describe_syntax_error(line.value, self._mending.max_depth)):
+            print_line(escape(f"  The text is not JSON: {error}."))
 
     def _print_problems(self, line: Line, problems: Sequence[histio.Problem]) -> None:
         for problem in problems:

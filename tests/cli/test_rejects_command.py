@@ -284,6 +284,18 @@ def test_an_editor_that_saves_nonsense_or_fails_loses_nothing(home, edit, why):
 
 
 @pytest.mark.slow
+def test_a_text_that_is_not_json_says_where_when_it_comes_again(home):
+    reject(ZERO)
+    with at_terminal(BRANCH, edit="text = text[:-3]") as terminal:
+        terminal.answer(ASKED, "e")
+        terminal.answer(ASKED, "q")
+        terminal.end()
+    with at_terminal(BRANCH) as terminal:
+        assert "The text is not JSON: line 3" in terminal.answer(ASKED, "q")
+        terminal.end()
+
+
+@pytest.mark.slow
 def test_an_edited_text_in_another_encoding_is_kept_and_named(home):
     edit = "path.write_bytes('crème'.encode('latin-1')); sys.exit()"
     with at_terminal(BRANCH, edit=edit) as terminal:
