@@ -575,6 +575,15 @@ def test_an_interrupted_import_in_parts_says_that_it_can_go_on(home, run):
     assert (code, "To continue, repeat the command." in errors) == (ExitCode.INTERRUPTED, True)
 
 
+def test_an_undo_that_is_repeated_says_that_there_is_nothing_to_take_back(home, run):
+    run(f"import history.jsonl --receipt r.jsonl {BRANCH}")
+    assert run(f"undo r.jsonl {BRANCH}")[1].endswith("\n\nDone.\n")
+    for options in ("", "--dry-run"):
+        code, printed, _ = run(f"undo r.jsonl {options} {BRANCH}")
+        assert code == ExitCode.DONE
+        assert "There is nothing to take back: all of it was removed or put back before." in printed
+
+
 def test_an_import_with_a_receipt_can_be_taken_back(home, run):
     code, printed, _ = run(f"import history.jsonl --receipt r.jsonl {BRANCH}")
     assert code == ExitCode.DONE

@@ -49,6 +49,8 @@ def undo(
 def _conclude(report: histio.UndoReport) -> str:
     if not report.by_kind:
         return "There is nothing to take back: the receipt has no lines."
+    if not (report.removed or report.restored or report.left):
+        return "There is nothing to take back: all of it was removed or put back before."
     if report.dry_run:
         return (
             "This was a dry run: nothing was changed in the database. To take the import back, repeat the "
