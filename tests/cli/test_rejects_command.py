@@ -486,6 +486,16 @@ def test_corrections_are_read_from_a_regular_file_only(home, run, make):
     assert (code, "is not a file of corrections" in errors) == (ExitCode.USAGE, True)
 
 
+@pytest.mark.parametrize("name", ["rejects-mended.jsonl", "rejects-mended.jsonl.corrections"])
+def test_files_that_the_command_names_itself_must_be_in_the_folder_too(home, run, name):
+    folder = home / "inside"
+    folder.mkdir()
+    Path("rejects.jsonl").rename(folder / "rejects.jsonl")
+    (folder / name).symlink_to(home / "elsewhere.jsonl")
+    code, _, errors = run("--within inside rejects rejects.jsonl --list")
+    assert (code, "is outside of" in errors) == (ExitCode.USAGE, True)
+
+
 # --- files of all kinds --------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from histio.cli.history import open_any_history, show_database
 from histio.cli.imports import check_new_files
 from histio.cli.options import (
     LimitOptions,
+    check_local,
     database_options,
     file_argument,
     file_option,
@@ -85,12 +86,14 @@ def rejects(
         if each is not None:
             local_path(each)  # raises for URLs and standard streams
     path = Path(file)
-    target = _name_output(path) if output is None else Path(output)
+    context = click.get_current_context()
+    target = Path(check_local(context, str(_name_output(path)))) if output is None else Path(output)
     _check_output(path, target)
     with ExitStack() as stack:
         history = stack.enter_context(open_any_history(url, history_name, use_environment=True))
         opened = open_rejects_file(path, history.bound, Limits(**limits))
-        kept = Corrections(target.with_name(f"{target.name}.corrections"), digest_of(path), is_new=force)
+        place = Path(check_local(context, f"{target}.corrections"))
+        kept = Corrections(place, digest_of(path), is_new=force)
         corrections = stack.enter_context(kept)
         survey = stack.enter_context(Survey())
         mending = Mending(opened, corrections, history, create_catalog=create_catalog, survey=survey)
