@@ -15,7 +15,7 @@ from histio.cli.editor import edit_text
 from histio.cli.outputs import RejectsOutput, name_file
 from histio.cli.printing import escape, format_size, pluralize, print_line, show_file
 from histio.mending.corrections import Corrections
-from histio.mending.edit import describe_syntax_error
+from histio.mending.edit import explain_unreadable
 from histio.mending.lines import MISSING, UNREADABLE, Line
 from histio.mending.mend import Mending, UnknownSlug, find_unknown_slug
 from histio.mending.survey import Survey, alike
@@ -168,8 +168,8 @@ class Walk:
         if known:
             print_line(escape(f"  {', '.join(known)}"))
         self._print_problems(line, problems)
-        if line.kind == UNREADABLE and (error := describe_syntax_error(line.value, self._mending.max_depth)):
-            print_line(escape(f"  The text is not JSON: {error}."))
+        if line.kind == UNREADABLE and (error := explain_unreadable(line.value, self._mending.max_depth)):
+            print_line(escape(f"  {error}"))
 
     def _print_problems(self, line: Line, problems: Sequence[histio.Problem]) -> None:
         for problem in problems:
@@ -193,9 +193,9 @@ class Walk:
             print_line("Nothing was changed.")
             return
         left = self._mending.correct(number, edited)
-        error = describe_syntax_error(edited, self._mending.max_depth)
+        error = explain_unreadable(edited, self._mending.max_depth)
         if error is not None:
-            print_line(escape(f"The text is not JSON: {error}. Your text is kept: edit it again."))
+            print_line(escape(f"{error} Your text is kept: edit it again."))
             return
         after = self._mending.line(number)
         self._print_problems(after, left)

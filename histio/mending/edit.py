@@ -42,7 +42,7 @@ def line_from(edited: str, max_depth: int) -> str:
         members = decode(text, max_depth)
     except NotJsonError:
         return json.dumps({UNREADABLE: text})
-    if isinstance(members, dict) and "trailer" in members:  # it would be ignored, and the run with it
+    if _is_trailer(members):  # it would be ignored, and the run with it
         return json.dumps({UNREADABLE: text})
     return without_problems(text) if isinstance(members, dict) else compact(text)
 
@@ -52,17 +52,21 @@ def without_problems(line: str) -> str:
     return compact(_object(_without_problems(line)))
 
 
-def describe_syntax_error(edited: str, max_depth: int) -> str | None:
-    """Why the *edited* text is not JSON, with the line and the column; None: it is JSON."""
+def explain_unreadable(edited: str, max_depth: int) -> str | None:
+    """Why `line_from` makes an unreadable line of the *edited* text; None: it makes another one."""
     text = edited.removeprefix("\ufeff")
     try:
         json.loads(text)
-        decode(text, max_depth)
+        members = decode(text, max_depth)
     except json.JSONDecodeError as error:
-        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+        return f"The text is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
     except (ValueError, RecursionError) as error:
-        return str(error)
-    return None
+        return f"The text is not JSON: {error}."
+    return "The line is not a run, but a trailer." if _is_trailer(members) else None
+
+
+def _is_trailer(members: object) -> bool:
+    return isinstance(members, dict) and "trailer" in members
 
 
 def _without_problems(line: str) -> dict[str, str]:

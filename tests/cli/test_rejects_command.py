@@ -159,7 +159,7 @@ def test_what_the_database_has_by_now_is_no_problem_any_more(home, run):
         ("rejects rejects.jsonl -o ./rejects.jsonl --force", ExitCode.USAGE, "name another file"),
         ("rejects rejects.jsonl --url sqlite:///none.db", ExitCode.USAGE, "none.db does not exist"),
         ("--within parts rejects ../rejects.jsonl", ExitCode.USAGE, "is outside of"),
-        ("rejects rejects.jsonl --max-line-bytes 900", ExitCode.BAD, "Line 7 is longer than"),
+        ("rejects rejects.jsonl --max-line-bytes 830", ExitCode.BAD, "Line 2 is longer than"),
     ],
 )
 def test_what_cannot_be_mended_is_refused_in_one_line(home, run, command, code, why):
