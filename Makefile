@@ -62,7 +62,8 @@ check: $(VENV)/group-lint
 # The lines and branches of the package that the tests of `make quick` run, and those of what it leaves out; fails below
 # the floor in pyproject.toml. With EFFORT=thorough COVERED='$(WITHOUT_OTHERS)', what all tests run, in half an hour.
 EFFORT ?= quick
-COVERED ?= $(QUICK) tests/test_[ac]*.py tests/inspecting/test_flatten.py tests/testing/test_conformance.py
+COVERED ?= $(QUICK) tests/test_[ac]*.py tests/cli/test_rejects_command.py tests/inspecting/test_f*.py \
+  tests/testing/test_conformance.py
 coverage: $(VENV)/group-coverage
 	$(VENV)/bin/coverage erase
 	$(PYTEST) --effort $(EFFORT) $(COVERED) --cov --cov-report=

@@ -172,7 +172,6 @@ OBJECTS = [
     (f"report -o page.html {BAKERY}", 0),
     ("flatten history.jsonl --to tables", 0),
     (f"flatten --to book --format xlsx {BAKERY}", 0),
-    ("flatten wrong.json --to tables", 1),
     ("flatten wrong.json --to tables --skip-invalid", 3),
     ("explain", 0),
     (f"explain {BAKERY}", 0),

@@ -160,5 +160,5 @@ def test_the_command_line_names_them(sqlite, capsys):
     History(sqlite).import_document(document(production_run(1)))
     with sqlite3.connect(sqlite.url.database) as client:  # which enforces no foreign keys
         client.execute("UPDATE production_consumptions SET production_run_id = 99")
-    assert cli.main(["audit", "--url", sqlite.url.render_as_string()]) == 1
+    assert cli.main(["audit", "--strict", "--url", sqlite.url.render_as_string()]) == 1
     assert "consumptions with id 1 has no owner: production_run_id is 99." in capsys.readouterr().out
