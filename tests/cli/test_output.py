@@ -222,7 +222,7 @@ def test_the_sides_of_differences_have_names(home, run):
 
 
 def test_a_database_is_named_without_secrets():
-    with History("postgresql://me:secret@127.0.0.1/bakery?sslpassword=hidden") as history:
+    with History("postgresql+psycopg://me:secret@127.0.0.1/bakery?sslpassword=hidden") as history:
         name = name_database(history)
     assert (name.endswith("@127.0.0.1/bakery?sslpassword=***"), "secret" in name) == (True, False)
     assert show_database("postgresql://me:secret@127.0.0.1/bakery", None) == " --url …"
