@@ -459,6 +459,7 @@ def test_a_table_that_takes_no_copy_takes_rows_one_by_one(engine, dialect):
     finally:
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP POLICY all_of_them ON production_runs")
+            connection.exec_driver_sql("ALTER TABLE production_runs DISABLE ROW LEVEL SECURITY")
             connection.exec_driver_sql("DROP OWNED BY guest_of_histio")
             connection.exec_driver_sql("DROP ROLE guest_of_histio")
 
