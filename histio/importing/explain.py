@@ -20,10 +20,14 @@ from histio.kinds.table import Kind
 
 def explain(bound: Bound, session: BorrowedSession | None) -> str:
     """The text of `History.explain`."""
+    described = describe_accounts(accounts(bound.all_kinds, values=bound.values))
+    return "\n".join([*described, *list_notes(bound, session)])
+
+
+def list_notes(bound: Bound, session: BorrowedSession | None) -> list[str]:
+    """The lines of `History.explain` after those of the tables."""
     kinds = bound.all_kinds
-    lines = list(describe_accounts(accounts(kinds, values=bound.values)))
-    lines += _explain_catalog(bound)
-    lines += explain_slow_imports(kinds)
+    lines = [*_explain_catalog(bound), *explain_slow_imports(kinds)]
     lines += [line for kind in kinds for line in _explain_hooks(kind)]
     lines += [line for kind in kinds for line in _explain_references(kind, kinds)]
     if session is not None or bound.has_database:
@@ -34,7 +38,7 @@ def explain(bound: Bound, session: BorrowedSession | None) -> str:
                     lines += _explain_path(f"{kind.name}, import", look_ups.import_path(kind))
                     lines += look_ups.missing_indexes(kind)
                 lines += [f"{problem.kind}: {problem.message}" for problem in look_ups.circle_warnings()]
-    return "\n".join(lines)
+    return lines
 
 
 def _explain_catalog(bound: Bound) -> Iterator[str]:

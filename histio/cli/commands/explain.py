@@ -38,17 +38,15 @@ def explain(url: str | None, history_name: str | None, *, as_json: bool) -> int:
 
 
 def _explain(history: histio.History) -> ExplainOutput:
-    from histio.kinds.account import describe_accounts
+    from histio.importing.explain import list_notes
     from histio.kinds.accounting import accounts
 
-    found = list(accounts(history.bound.all_kinds, values=history.bound.values))
-    described = sum(1 for _ in describe_accounts(found))
     tables = (
         ExplainedTable(
             ".".join(account.path),
             account.table.mapper.class_.__name__,
             tuple(ExplainedAttribute(item.name, item.status, item.why) for item in account.items),
         )
-        for account in found
+        for account in accounts(history.bound.all_kinds, values=history.bound.values)
     )
-    return ExplainOutput(tuple(tables), tuple(history.explain().splitlines()[described:]))
+    return ExplainOutput(tuple(tables), tuple(list_notes(history.bound, None)))
