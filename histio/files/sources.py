@@ -319,31 +319,42 @@ def _limit(pieces: Iterator[bytes], max_bytes: int, name: str) -> Iterator[bytes
         yield piece
 
 
-class _Uncompressed(io.RawIOBase):
-    """A file of uncompressed *pieces*; it ends at the damage, which is then in `damage`."""
+class Pieces(io.RawIOBase, BinaryIO):
+    """A file of *pieces*, which are made while it is read."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
         self._pieces = pieces
         self._piece = memoryview(b"")
-        self.damage: DamageError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        try:
-            while not self._piece:
-                self._piece = memoryview(next(self._pieces))
-        except StopIteration:
-            return 0
-        except DamageError as error:
-            self.damage = error
-            return 0
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._piece = memoryview(piece)
         size = min(len(buffer), len(self._piece))
         buffer[:size] = self._piece[:size]
         self._piece = self._piece[size:]
         return size
+
+
+class _Uncompressed(Pieces):
+    """A file of uncompressed *pieces*; it ends at the damage, which is then in `damage`."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__(pieces)
+        self.damage: DamageError | None = None
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            return super().readinto(buffer)
+        except DamageError as error:
+            self.damage = error
+            return 0
 
 
 class _Reader(io.BufferedReader):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from histio.errors import DocumentError
 from histio.files import choose_format, target
+from histio.files.sources import Pieces
 from histio.history import History
 from histio.inspecting.check import check_file
 from histio.kinds.table import Kind
@@ -202,7 +202,7 @@ class Mending:
         limits = self._file.limits
         pieces = (f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)
         problems = check_file(
-            _Pieces(self._file.header, pieces),
+            Pieces(chain([self._file.header], pieces)),
             history=self._history,
             catalog="create" if self._creates else "ignore",
             max_bytes=limits.max_bytes,
@@ -210,29 +210,6 @@ class Mending:
             max_depth=limits.max_depth,
         )
         return (problem for problem in problems if problem.severity == "error")
-
-
-class _Pieces(io.RawIOBase, BinaryIO):
-    """A file of bytes that are made while it is read."""
-
-    def __init__(self, first: bytes, others: Iterator[bytes]) -> None:
-        super().__init__()
-        self._piece = memoryview(first)
-        self._others = others
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._piece:
-            piece = next(self._others, None)
-            if piece is None:
-                return 0
-            self._piece = memoryview(piece)
-        size = min(len(buffer), len(self._piece))
-        buffer[:size] = self._piece[:size]
-        self._piece = self._piece[size:]
-        return size
 
 
 def _identifying_members(kind: Kind) -> Iterator[str]:
