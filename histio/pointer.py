@@ -9,3 +9,8 @@ def pointer(*steps: str | int) -> str:
 def parse(pointer: str) -> list[str]:
     """The steps of a *pointer*, all as text."""
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def find_members(pointer: str) -> list[str]:
+    """The names of the members on the way of a *pointer*, without the indexes of lists."""
+    return [step for step in parse(pointer) if not step.isdecimal()]

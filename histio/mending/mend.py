@@ -18,7 +18,7 @@ from histio.mending.corrections import Corrections
 from histio.mending.edit import line_from, text_to_edit, without_problems
 from histio.mending.lines import Line, RejectsFile, read_line
 from histio.mending.survey import Survey
-from histio.pointer import parse
+from histio.pointer import find_members
 from histio.progress import Meter, Report
 from histio.report import Problem
 from histio.wire import equal
@@ -224,6 +224,6 @@ def find_unknown_slug(problem: Problem, line: Line) -> UnknownSlug | None:
     slug = line.value_at(problem.pointer)
     if problem.code not in ("unknown-reference", "ambiguous-reference") or not isinstance(slug, str):
         return None
-    *_, member = (step for step in parse(problem.pointer) if not step.isdecimal())
+    member = find_members(problem.pointer)[-1]
     found = _MEANT.match(problem.hint or "")
     return UnknownSlug(member, slug, tuple(found[1].split(" or ")) if found else ())

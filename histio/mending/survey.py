@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from histio.files.scratch import Scratch
-from histio.pointer import parse
+from histio.pointer import find_members
 from histio.report import Problem
 
 _TABLES = """
@@ -47,9 +47,9 @@ Alike = tuple[str, str, str]
 
 def alike(problem: Problem) -> Alike:
     """What *problem* has in common with those that are alike."""
-    steps = [step for step in parse(problem.pointer)[1:] if not step.isdecimal()]
+    members = find_members(problem.pointer)[1:]
     message = problem.message.replace(problem.uuid, "…") if problem.uuid else problem.message
-    return problem.code, steps[-1] if steps else "", message
+    return problem.code, members[-1] if members else "", message
 
 
 class Survey(Scratch):

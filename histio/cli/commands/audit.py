@@ -22,6 +22,7 @@ from histio.cli.options import (
 from histio.cli.outputs import AuditRule
 from histio.cli.printing import Form, escape, pluralize, print_line
 from histio.cli.results import describe_finding, print_problems
+from histio.pointer import find_members
 
 _EXAMPLES = 5
 
@@ -96,7 +97,7 @@ class _Groups:
         self._examples: dict[tuple[str, str], list[str]] = {}
 
     def add(self, problem: histio.Problem) -> None:
-        steps = [step for step in problem.pointer.split("/")[1:] if not step.isdigit()]
+        steps = find_members(problem.pointer)
         if len(steps) > 1 and steps[0] in (problem.kind, *self._collections):
             steps = steps[1:]
         group = problem.kind or "", ".".join(steps)
