@@ -7,21 +7,19 @@ import http.server
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from histio.cli.app import app
+from tests.support.browser import find_violations, launch
 from tests.support.tools import ROOT, give_up
 
 pytestmark = pytest.mark.thorough
 
-AXE = ROOT / "tests/page/node_modules/axe-core/axe.min.js"
 BUILT = ROOT / "build" / "site"
 SOURCES = ("docs/**/*", "histio/**/*.py", "schemas/*", "*.md", "mkdocs.yml", "benchmarks/*.md")
 PHONE, DESK = 390, 1280
@@ -70,13 +68,8 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        give_up("there is no chromium on the PATH")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with launch() as launched:
         yield launched
-        launched.close()
 
 
 def pages_of(site):
@@ -107,16 +100,13 @@ LOOKED_AT = ["", "tutorial", "how-to/undo", "reference/options", "reference/api/
 
 @pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 def test_axe_finds_nothing_serious(address, browser, width, scheme):
-    if not AXE.exists():
-        give_up("axe-core is not installed: run `npm ci --prefix tests/page`")
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     found = []
     for name in LOOKED_AT:
         page.goto(urljoin(address, name))
-        page.evaluate(AXE.read_text("utf-8"))
         # The theme's search is a dialog without a name.
-        violations = page.evaluate("axe.run({exclude: ['.md-search']})")["violations"]
+        violations = find_violations(page, exclude=[".md-search"])
         found += [
             (name, each["id"], [node["html"][:120] for node in each["nodes"]][:3])
             for each in violations

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 import histio
 from histio import ImportReport, Problem, Revision
 from tests.support.bakery import assembly_run, document, number
+from tests.support.browser import find_violations, launch
 from tests.support.pages import (
     HOSTILE,
     HOSTILE_HISTORY,
@@ -22,9 +21,6 @@ from tests.support.pages import (
     many,
     run,
 )
-from tests.support.tools import ROOT, give_up
-
-CHROMIUM = shutil.which("chromium")
 
 WATCH = """
 window.seen = [];
@@ -70,12 +66,8 @@ PROBLEMS = ImportReport(
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        give_up("there is no chromium on the PATH")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launch() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +285,6 @@ def test_a_page_that_is_printed_is_light(visit):
     assert look(page, page.screenshot())[1] < 60
 
 
-AXE = ROOT / "tests/page/node_modules/axe-core/axe.min.js"
-
 PAGES = ["few", "import", "failed", "done", "three", "one", "none", "hostile"]
 
 
@@ -302,15 +292,11 @@ PAGES = ["few", "import", "failed", "done", "three", "one", "none", "hostile"]
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_axe_finds_nothing_that_would_keep_anybody_from_reading_a_page(visit, name, width, scheme):
-    if not AXE.exists():
-        give_up("axe-core is not installed: run `npm ci --prefix tests/page`")
     page = visit(name, width=width, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
     assert [
         (each["id"], node["target"], node["failureSummary"])
-        for each in found["violations"]
+        for each in find_violations(page)
         for node in each["nodes"]
     ] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
