@@ -94,9 +94,9 @@ class Form(enum.Enum):
 
     TEXT = enum.auto()
     OBJECT = enum.auto()
-    """One JSON object with a list of them."""
+    """One JSON object, which has all results in a list."""
     LINES = enum.auto()
-    """A JSON object on a line for each."""
+    """A JSON object for each result, on a line of its own."""
 
 
 def print_all(

@@ -35,7 +35,7 @@ def _members_to_show(problem: Problem) -> Iterator[tuple[str, Any]]:
 def line_from(edited: str, max_depth: int) -> str:
     """The line that people mean by the *edited* text.
 
-    Text that is not JSON, and a trailer, which is not a run, become an unreadable line.
+    Text that is not JSON becomes an unreadable line. So does a trailer, because it is not a run.
     """
     text = edited.removeprefix("\ufeff").strip()
     try:
